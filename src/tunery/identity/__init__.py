@@ -1,0 +1,1 @@
+"""Tenants, users, memberships, API tokens and roles."""

@@ -1,0 +1,1 @@
+"""The ground: each folder hides exactly one outside thing and knows no feature."""

@@ -1,0 +1,19 @@
+"""The database: SQLite or Postgres, sessions bound to one tenant, migrations."""
+
+from tunery.platform.db.base import Base, Identified, Json, TenantOwned, Timestamp
+from tunery.platform.db.database import Database
+from tunery.platform.db.pages import Page, page_of
+from tunery.platform.db.session import TenantSession, compare_and_set
+
+__all__ = [
+    "Base",
+    "Database",
+    "Identified",
+    "Json",
+    "Page",
+    "TenantOwned",
+    "TenantSession",
+    "Timestamp",
+    "compare_and_set",
+    "page_of",
+]

@@ -1,0 +1,33 @@
+"""Lists in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+__all__ = ["Page", "page_of"]
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """One page of a list: the items, how many there are in all, and where this page lies."""
+
+    items: Sequence[Item]
+    total: int
+    limit: int
+    offset: int
+
+
+def page_of(session: Session, statement: sa.Select[Any], limit: int = 50, offset: int = 0) -> Page[Any]:
+    """Run an ORM select of one entity as a page; ``limit`` is capped at 1,000."""
+    limit = max(1, min(limit, 1000))
+    entity = statement.column_descriptions[0]["entity"]
+    total = session.scalar(statement.with_only_columns(sa.func.count(entity.id)).order_by(None)) or 0
+    items = session.scalars(statement.limit(limit).offset(offset)).all()
+    return Page(items, total, limit, offset)

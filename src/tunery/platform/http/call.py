@@ -1,0 +1,57 @@
+"""What a route handler works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio.from_thread
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect, Request
+
+from tunery.errors import MalformedRequest
+from tunery.kit.actor import Actor
+from tunery.platform.db import Page, TenantSession
+from tunery.platform.ground import Ground
+
+__all__ = ["Call"]
+
+View = TypeVar("View", bound=BaseModel)
+
+
+@dataclass
+class Call:
+    """One request: who asks, the session of its one transaction, and the ground.
+
+    The session is committed after the handler returns and before the answer is sent, so a handler that streams its
+    answer reads what it needs first. ``services`` holds what ``app.py`` built beyond the ground, by name.
+    """
+
+    ground: Ground
+    actor: Actor
+    session: TenantSession
+    request: Request
+    services: dict[str, Any]
+    meta: dict[str, Any] | None = field(default=None)
+
+    def page(self, page: Page[Any], view: Callable[[Any], View]) -> list[View]:
+        """Return a page's items in their shape and put its numbers into the envelope's ``meta``."""
+        self.meta = {"total": page.total, "limit": page.limit, "offset": page.offset}
+        return [view(item) for item in page.items]
+
+    def body(self) -> Iterator[bytes]:
+        """Yield the raw body as it arrives; for uploads, from the handler's own thread."""
+        stream = self.request.stream().__aiter__()
+
+        async def next_piece() -> bytes | None:
+            return await anext(stream, None)
+
+        while True:
+            try:
+                piece = anyio.from_thread.run(next_piece)
+                if piece is None:
+                    return
+                yield piece
+            except ClientDisconnect as gone:
+                raise MalformedRequest("the connection broke before the upload was complete; send it again") from gone

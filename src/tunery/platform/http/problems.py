@@ -1,0 +1,64 @@
+"""Failures as problem JSON (RFC 9457)."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from tunery.errors import InternalError, InvalidInput, MalformedRequest, NotFound, TuneryError
+
+__all__ = ["answer_problems", "problem"]
+
+log = structlog.get_logger(__name__)
+
+
+def problem(error: TuneryError) -> dict[str, Any]:
+    """Describe an error as problem JSON; details follow as members of their own."""
+    title = (type(error).__doc__ or error.code).split(".")[0].split(";")[0].strip()
+    head = {"type": f"urn:tunery:error:{error.code}", "title": title, "status": error.status, "code": error.code}
+    return {**error.details, **head, "detail": error.message}
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Make every failure of the application a problem, and none of them a stack trace."""
+
+    @app.exception_handler(TuneryError)
+    def _ours(request: Request, error: TuneryError) -> Response:
+        if error.status >= 500:
+            log.error("request failed", code=error.code, message=error.message, path=request.url.path)
+        return _answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_request: Request, error: RequestValidationError) -> Response:
+        faults = [{"path": ".".join(str(p) for p in e["loc"][1:]), "message": e["msg"]} for e in error.errors()]
+        if any(e["type"] == "json_invalid" for e in error.errors()):
+            return _answer(MalformedRequest("the body is not valid JSON", faults=faults))
+        text = "; ".join(f"{f['path'] or 'body'}: {f['message']}" for f in faults[:5])
+        return _answer(InvalidInput(text, faults=faults))
+
+    @app.exception_handler(HTTPException)
+    def _plain(_request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            return _answer(NotFound("there is no such address; see /api/docs"))
+        answer = {"type": "about:blank", "title": str(error.detail), "status": error.status_code, "code": "http"}
+        return JSONResponse(answer, error.status_code, media_type="application/problem+json", headers=error.headers)
+
+    @app.exception_handler(Exception)
+    def _fault(request: Request, error: Exception) -> Response:
+        log.error("a fault of ours", path=request.url.path, traceback="".join(traceback.format_exception(error)))
+        return _answer(InternalError())
+
+
+def _answer(error: TuneryError) -> Response:
+    headers = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == 503:
+        headers["Retry-After"] = "2"
+    return JSONResponse(problem(error), error.status, headers, media_type="application/problem+json")

@@ -1,0 +1,67 @@
+"""Every setting: name, type, unit, default and one sentence. Read from ``TUNERY_*`` variables and a ``.env`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseSettings):
+    """The settings of one Tunery. ``docs/settings.md`` lists them; a test keeps the list complete."""
+
+    model_config = SettingsConfigDict(env_prefix="TUNERY_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path("~/.tunery"), description="Folder that holds all data: database, blobs, keys, logs.")
+    database_url: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in the home folder.")
+    database_admin_url: str = Field(
+        "", description="URL of the role that owns the schema and migrates it; empty: the database URL itself."
+    )
+    url: str = Field("", description="Address of a Tunery server for the client; empty: this machine.")
+    token: str = Field("", description="API token for the client; empty: the home folder's owner token.")
+    host: str = Field("127.0.0.1", description="Address to listen on; others than loopback need tokens.")
+    port: int = Field(8800, ge=0, le=65535, description="Port to listen on.")
+    allowed_hosts: list[str] = Field(
+        [], description="Host names that requests may carry besides loopback names and the address listened on."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="Log lines for people or for machines.")
+    offline: bool = Field(False, description="Never ask the Hugging Face Hub; use only what its cache holds.")
+    threads: int = Field(0, ge=0, description="CPU threads for training and inference; 0 means all physical cores.")
+    engine: str = Field("llama.cpp", description="Inference engine for evaluation and serving where none is named.")
+    engine_slots: int = Field(4, ge=1, le=64, description="Answers that one engine writes at the same time.")
+    context_length: int = Field(2048, ge=128, description="Tokens of context of an engine, at most the model's own.")
+    engine_start_seconds: float = Field(300, gt=0, description="Seconds an engine may take until it answers.")
+    max_upload_bytes: int = Field(200_000_000_000, gt=0, description="Largest upload, in bytes.")
+    max_row_bytes: int = Field(10_000_000, gt=0, description="Longest line of a data file, in bytes.")
+    worker_name: str = Field("local", description="Stable name of this worker; two workers at once need two names.")
+    worker_slots: int = Field(2, ge=1, le=64, description="Jobs that one worker runs at the same time.")
+    lease_seconds: float = Field(30, gt=1, description="Seconds without a heartbeat after which a job is taken over.")
+    max_job_crashes: int = Field(5, ge=1, description="Crashes in a row without progress after which a job is failed.")
+    grant_cache_seconds: float = Field(5, ge=0, le=60, description="Longest time a revoked token may still work.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database URL with its default filled in."""
+        return self.database_url or f"sqlite:///{self.home / 'tunery.sqlite'}"
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is the embedded one."""
+        return self.effective_database_url.startswith("sqlite")
+
+    def folder(self, *parts: str) -> Path:
+        """Return a folder inside the home folder, made with mode 0700 if it was not there."""
+        path = self.home.joinpath(*parts)
+        for step in (self.home, *reversed([p for p in path.parents if self.home in p.parents]), path):
+            step.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
