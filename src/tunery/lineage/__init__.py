@@ -1,0 +1,1 @@
+"""The one graph: what came from what."""

@@ -1,0 +1,81 @@
+"""Write the graph, and walk it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from tunery.lineage.schemas import EdgeView, GraphView, NodeView
+from tunery.lineage.tables import LineageEdge, LineageNode
+from tunery.platform.db import TenantSession
+
+__all__ = ["Node", "graph_of", "link"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A thing of the graph: its kind, its id, the name people know it by, and its SHA-256 where it has one."""
+
+    kind: str
+    ref: str
+    name: str = ""
+    digest: str | None = None
+
+
+def link(session: TenantSession, source: Node, target: Node, relation: str) -> None:
+    """Record that ``source`` went into ``target``. Repeating it changes nothing."""
+    source_id, target_id = _row(session, source).id, _row(session, target).id
+    statement = sa.select(LineageEdge).where(
+        LineageEdge.source_id == source_id, LineageEdge.target_id == target_id, LineageEdge.relation == relation
+    )
+    if session.scalars(statement).one_or_none() is None:
+        session.add(LineageEdge(source_id=source_id, target_id=target_id, relation=relation))
+        session.flush()
+
+
+def graph_of(session: TenantSession, kind: str, ref: str, depth: int = 10) -> GraphView:
+    """Return what a thing came from and what came from it, at most ``depth`` edges away; empty if it is unknown."""
+    start = _find(session, kind, ref)
+    if start is None:
+        return GraphView(nodes=[], edges=[])
+    edges: dict[str, LineageEdge] = {}
+    _walk(session, {start.id}, depth, edges, upwards=True)
+    _walk(session, {start.id}, depth, edges, upwards=False)
+    ids = {start.id} | {e.source_id for e in edges.values()} | {e.target_id for e in edges.values()}
+    rows = {n.id: n for n in session.scalars(sa.select(LineageNode).where(LineageNode.id.in_(ids)))}
+    return GraphView(
+        nodes=[NodeView(id=n.ref, type=n.kind, name=n.name, digest=n.digest) for n in rows.values()],
+        edges=[
+            EdgeView(**{"from": rows[e.source_id].ref, "to": rows[e.target_id].ref, "relation_type": e.relation})
+            for e in edges.values()
+        ],
+    )
+
+
+def _walk(session: TenantSession, front: set[str], depth: int, edges: dict[str, LineageEdge], *, upwards: bool) -> None:
+    here, there = (
+        (LineageEdge.target_id, LineageEdge.source_id) if upwards else (LineageEdge.source_id, LineageEdge.target_id)
+    )
+    seen = set(front)
+    for _ in range(depth):
+        found = session.scalars(sa.select(LineageEdge).where(here.in_(front))).all()
+        edges.update({edge.id: edge for edge in found})
+        front = {getattr(edge, there.key) for edge in found} - seen
+        seen |= front
+        if not front:
+            return
+
+
+def _find(session: TenantSession, kind: str, ref: str) -> LineageNode | None:
+    statement = sa.select(LineageNode).where(LineageNode.kind == kind, LineageNode.ref == ref)
+    return session.scalars(statement).one_or_none()
+
+
+def _row(session: TenantSession, node: Node) -> LineageNode:
+    row = _find(session, node.kind, node.ref)
+    if row is None:
+        row = LineageNode(kind=node.kind, ref=node.ref, name=node.name or node.ref, digest=node.digest)
+        session.add(row)
+        session.flush()
+    return row

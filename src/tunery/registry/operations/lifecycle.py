@@ -1,0 +1,89 @@
+"""What happens to a version after it was registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunery import audit
+from tunery.errors import Conflict, Forbidden
+from tunery.kit.actor import Actor
+from tunery.kit.clock import now
+from tunery.platform.db import TenantSession, compare_and_set
+from tunery.platform.events import emit
+from tunery.registry.operations.lookup import get_model, resolve_version
+from tunery.registry.rules import check_allowed, check_move
+from tunery.registry.schemas import ModelUpdate, VersionUpdate
+from tunery.registry.tables import Model, ModelVersion
+
+__all__ = ["delete_version", "move_stage", "record_scores", "update_model", "update_version"]
+
+
+def move_stage(session: TenantSession, actor: Actor, version_id: str, seen_stage: str, to_stage: str) -> ModelVersion:
+    """Move a version's stage if it is still where the caller saw it.
+
+    Raises:
+        Refused: No such transition. StaleState: somebody else moved it first.
+    """
+    version = resolve_version(session, version_id)
+    check_move(seen_stage, to_stage)
+    new: dict[str, Any] = {"stage": to_stage, "updated_at": now()}
+    if to_stage == "production":
+        new["was_in_production"] = True
+    compare_and_set(session, ModelVersion, version.id, {"stage": seen_stage}, new)
+    audit.record(session, actor, "model_stage_moved", version.reference, environment=to_stage, seen=seen_stage)
+    data = {"version_id": version.id, "from": seen_stage, "to": to_stage}
+    emit(session, actor, "models.stage_moved", f"models/{version.reference}", data)
+    return version
+
+
+def record_scores(session: TenantSession, version_id: str, scores: dict[str, Any]) -> None:
+    """Keep measured scores with a version, by metric; a later measurement of a metric replaces the earlier one."""
+    version = resolve_version(session, version_id)
+    version.scores = {**version.scores, **scores}
+    version.evaluated_at = now()
+
+
+def update_model(session: TenantSession, actor: Actor, name: str, wish: ModelUpdate) -> Model:
+    """Change a model's description, tags, category or licence; absent fields stay."""
+    model = get_model(session, name)
+    for field in ("description", "category", "license"):
+        if (value := getattr(wish, field)) is not None:
+            setattr(model, field, value)
+    model.tags = sorted({*model.tags, *wish.add_tags} - {*wish.remove_tags})
+    audit.record(session, actor, "model_updated", model.name, changes=wish.model_dump(exclude_unset=True))
+    return model
+
+
+def update_version(session: TenantSession, actor: Actor, reference: str, wish: VersionUpdate) -> ModelVersion:
+    """Change a version's changelog or metadata while its stage allows it. Raises: Refused: it does not."""
+    version = resolve_version(session, reference)
+    check_allowed(version.stage, "update")
+    if wish.changelog is not None:
+        version.changelog = wish.changelog
+    if wish.metadata is not None:
+        version.details = {**version.details, **wish.metadata}
+    audit.record(session, actor, "model_updated", version.reference)
+    return version
+
+
+def delete_version(session: TenantSession, actor: Actor, reference: str) -> ModelVersion:
+    """Take a version out of sight; its bytes go when nothing else needs them.
+
+    Raises:
+        Refused: Its stage does not allow it. Conflict: other versions stand on it; they are named.
+        Forbidden: It is somebody else's and the actor may delete only own ones.
+    """
+    version = resolve_version(session, reference)
+    if not actor.may("models:delete") and version.created_by != actor.name:
+        raise Forbidden(f"you may delete only versions of your own; {version.reference} is {version.created_by}'s")
+    check_allowed(version.stage, "delete")
+    statement = sa.select(ModelVersion).where(
+        ModelVersion.base_version_id == version.id, ModelVersion.status != "deleted"
+    )
+    if needed_by := [row.reference for row in session.scalars(statement.limit(10))]:
+        raise Conflict(f"{version.reference} is the base of {', '.join(needed_by)}; delete these first")
+    compare_and_set(session, ModelVersion, version.id, {"status": version.status}, {"status": "deleted"})
+    audit.record(session, actor, "model_deleted", version.reference, digest=version.manifest_digest)
+    return version

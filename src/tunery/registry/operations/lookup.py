@@ -1,0 +1,77 @@
+"""Find models and versions."""
+
+from __future__ import annotations
+
+import uuid
+
+import sqlalchemy as sa
+
+from tunery.errors import InvalidInput, NotFound
+from tunery.kit.references import Reference
+from tunery.platform.db import Page, TenantSession, page_of
+from tunery.registry.rules import STAGES, version_key
+from tunery.registry.tables import Model, ModelVersion, SigningKey
+
+__all__ = ["get_model", "list_models", "list_versions", "public_key_of", "resolve_version"]
+
+
+def list_models(session: TenantSession, query: str = "", limit: int = 50, offset: int = 0) -> Page[Model]:
+    """Return models by name; ``query`` is looked for, literally, in names and descriptions."""
+    statement = sa.select(Model).order_by(Model.name)
+    if query:
+        statement = statement.where(
+            Model.name.icontains(query, autoescape=True) | Model.description.icontains(query, autoescape=True)
+        )
+    return page_of(session, statement, limit, offset)
+
+
+def get_model(session: TenantSession, name: str) -> Model:
+    """Return a model by name or id. Raises: NotFound."""
+    condition = Model.id == name if _is_uuid(name) else Model.name == name
+    model = session.scalars(sa.select(Model).where(condition)).one_or_none()
+    if model is None:
+        raise NotFound(f"there is no model {name!r}; `tunery models list` shows what there is")
+    return model
+
+
+def list_versions(session: TenantSession, name: str) -> list[ModelVersion]:
+    """Return all versions of a model, the highest first. Raises: NotFound: no such model."""
+    model = get_model(session, name)
+    statement = sa.select(ModelVersion).where(ModelVersion.model_id == model.id, ModelVersion.status != "deleted")
+    return sorted(session.scalars(statement), key=lambda row: version_key(row.version), reverse=True)
+
+
+def resolve_version(session: TenantSession, reference: str) -> ModelVersion:
+    """Return the version that ``name``, ``name:1.0.0``, ``name:<stage>`` or an id names; a bare name is the highest.
+
+    Raises:
+        NotFound: There is none, or it is another tenant's.
+    """
+    if _is_uuid(reference):
+        row = session.get(ModelVersion, str(uuid.UUID(reference)))
+        if row is None or row.status == "deleted":
+            raise NotFound(f"there is no version {reference}")
+        return row
+    try:
+        wanted = Reference.parse(reference)
+    except InvalidInput as error:
+        raise NotFound(f"there is no model {reference[:120]!r}") from error
+    for row in list_versions(session, wanted.name):
+        if wanted.version in (None, row.version) or (wanted.version in STAGES and row.stage == wanted.version):
+            return row
+    raise NotFound(f"there is no version {reference!r}; `tunery models show {wanted.name}` lists its versions")
+
+
+def public_key_of(session: TenantSession, version: ModelVersion) -> SigningKey | None:
+    """Return the key that signed a version, if it is one of the tenant's that is not revoked."""
+    key_id = version.signature["signatures"][0]["keyid"]
+    statement = sa.select(SigningKey).where(SigningKey.key_id == key_id, SigningKey.revoked_at.is_(None))
+    return session.scalars(statement).one_or_none()
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
