@@ -23,6 +23,7 @@ __all__ = [
     "permute_rows",
     "restore_rows",
     "rope_factors",
+    "transformers_tensor_name",
 ]
 
 
@@ -66,7 +67,10 @@ _OUTER_NAMES: dict[str, str] = {
     "model.norm": "output_norm",
     "lm_head": "output",
 }
+_BLOCK_MODULES = {name: module for module, name in _BLOCK_NAMES.items()}
+_OUTER_MODULES = {name: module for module, name in _OUTER_NAMES.items()}
 _BLOCK = re.compile(r"model\.layers\.(\d{1,4})\.(.+)")
+_GGUF_BLOCK = re.compile(r"blk\.(\d{1,4})\.(.+)")
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,18 @@ def gguf_tensor_name(name: str) -> str:
     raise FormatInvalid(f"the tensor {name[:200]!r} has no place in GGUF for this family")
 
 
+def transformers_tensor_name(name: str) -> str:
+    """Translate a GGUF tensor name. Raises: FormatInvalid: the family has no such tensor."""
+    module, _, kind = name.rpartition(".")
+    block = _GGUF_BLOCK.fullmatch(module)
+    if kind in {"weight", "bias"}:
+        if block and block[2] in _BLOCK_MODULES:
+            return f"model.layers.{int(block[1])}.{_BLOCK_MODULES[block[2]]}.{kind}"
+        if module in _OUTER_MODULES:
+            return f"{_OUTER_MODULES[module]}.{kind}"
+    raise FormatInvalid(f"the GGUF tensor {name[:200]!r} has no place in a transformers model of this family")
+
+
 def permute_rows(array: NDArray[Any], heads: int) -> NDArray[Any]:
     """Reorder query or key rows from transformers' halves to llama.cpp's interleaved rotary pairs.
 
@@ -173,8 +189,10 @@ def rope_factors(shape: Shape) -> NDArray[np.float32]:
     Source: transformers ``modeling_rope_utils``, rope_type ``llama3``.
     """
     scaling = shape.rope_scaling
-    old_context = float(scaling["original_max_position_embeddings"])
-    low, high, factor = float(scaling["low_freq_factor"]), float(scaling["high_freq_factor"]), float(scaling["factor"])
+    needed = ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "factor")
+    if not all(isinstance(scaling.get(key), (int, float)) and scaling[key] > 0 for key in needed):
+        raise FormatInvalid(f"config.json: rope_type 'llama3' needs the numbers {', '.join(needed)}")
+    old_context, low, high, factor = (float(scaling[key]) for key in needed)
     frequencies = shape.rope_theta ** -(np.arange(0, shape.head_dim, 2) / shape.head_dim)
     turns = old_context * frequencies / (2 * np.pi)
     smooth = np.clip((turns - low) / (high - low), 0.0, 1.0)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunery.errors import FormatInvalid
-from tunery.weights.files import read_json_object
+from tunery.weights.files import read_json_object, write_json, write_whole
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-__all__ = ["PRE_TOKENIZERS", "write_vocabulary"]
+__all__ = ["write_tokenizer", "write_vocabulary"]
 
 _BYTE_LEVEL: dict[str, Any] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -30,6 +31,9 @@ def _split_by(numbers: str) -> dict[str, Any]:
     }
 
 
+_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
+"""``tokenizer.ggml.token_type``. Source: ``TokenType`` of the gguf package."""
+
 PRE_TOKENIZERS: dict[str, dict[str, Any]] = {
     "smollm": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, _BYTE_LEVEL]},
     "gpt-2": _BYTE_LEVEL,
@@ -37,6 +41,78 @@ PRE_TOKENIZERS: dict[str, dict[str, Any]] = {
     "qwen2": _split_by(r"\p{N}"),
 }
 """``tokenizer.ggml.pre`` by the ``pre_tokenizer`` of tokenizer.json that splits text the same way."""
+
+
+def write_tokenizer(values: Mapping[str, Any], out_dir: Path, context_length: int) -> list[str]:
+    """Write the tokenizer files of a model folder from the key-value pairs of a GGUF file; returns their names.
+
+    Raises: FormatInvalid: not a byte-level BPE vocabulary that can be rebuilt faithfully.
+    """
+    write_json(out_dir / "tokenizer.json", _tokenizer(values))
+    tokens = values["tokenizer.ggml.tokens"]
+    settings: dict[str, Any] = {
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": context_length,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+    for key, name in {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}.items():
+        if (index := values.get(f"tokenizer.ggml.{name}_token_id")) is not None:
+            settings[f"{key}_token"] = tokens[index]
+    write_json(out_dir / "tokenizer_config.json", settings)
+    template = values.get("tokenizer.chat_template")
+    if not isinstance(template, str):
+        return ["tokenizer.json", "tokenizer_config.json"]
+    with write_whole(out_dir / "chat_template.jinja") as partial:
+        partial.write_bytes(template.encode())
+    return ["chat_template.jinja", "tokenizer.json", "tokenizer_config.json"]
+
+
+def _tokenizer(values: Mapping[str, Any]) -> dict[str, Any]:
+    tokens, merges = values.get("tokenizer.ggml.tokens"), values.get("tokenizer.ggml.merges")
+    model, pre = values.get("tokenizer.ggml.model"), values.get("tokenizer.ggml.pre")
+    if model != "gpt2" or pre not in PRE_TOKENIZERS or not tokens or not merges:
+        raise FormatInvalid(
+            f"the GGUF tokenizer {str(model)[:40]!r} with pre-tokenizer {str(pre)[:40]!r} cannot be rebuilt;"
+            f" supported: 'gpt2' with {', '.join(PRE_TOKENIZERS)}"
+        )
+    types = values.get("tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)
+    ids = [values.get(f"tokenizer.ggml.{name}_token_id", 0) for name in ("bos", "eos", "unknown", "padding")]
+    if len(types) != len(tokens) or not all(0 <= index < len(tokens) for index in ids):
+        raise FormatInvalid("the GGUF tokenizer has token types or special tokens that do not fit its tokens")
+    bos = tokens[ids[0]] if values.get("tokenizer.ggml.add_bos_token") else None
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": index, "content": tokens[index], "single_word": False, "lstrip": False, "rstrip": False,
+             "normalized": False, "special": types[index] == _CONTROL}
+            for index in range(len(tokens)) if types[index] in {_CONTROL, _USER_DEFINED}
+        ],
+        "normalizer": {"type": "NFC"} if pre == "qwen2" else None,
+        "pre_tokenizer": PRE_TOKENIZERS[pre],
+        "post_processor": _begin_with(bos, ids[0]),
+        "decoder": _BYTE_LEVEL,
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+            "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": pre == "llama-bpe",
+            "vocab": {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED},
+            "merges": [list(merge.partition(" ")[::2]) for merge in merges],
+        },
+    }  # fmt: skip
+
+
+def _begin_with(token: str | None, index: int) -> dict[str, Any] | None:
+    if token is None:
+        return None
+    first: dict[str, Any] = {"SpecialToken": {"id": token, "type_id": 0}}
+    one, two = {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}
+    return {
+        "type": "TemplateProcessing",
+        "single": [first, one],
+        "pair": [first, one, two],
+        "special_tokens": {token: {"id": token, "ids": [index], "tokens": [token]}},
+    }
 
 
 def write_vocabulary(writer: GGUFWriter, model_dir: Path, vocab_size: int) -> None:
@@ -61,20 +137,18 @@ def write_vocabulary(writer: GGUFWriter, model_dir: Path, vocab_size: int) -> No
 
 
 def _tokens(tokenizer: dict[str, Any], vocab_size: int) -> tuple[list[str], list[int]]:
-    from gguf import TokenType
-
     tokens = [f"[PAD{index}]" for index in range(vocab_size)]
-    types = [int(TokenType.UNUSED)] * vocab_size
+    types = [_UNUSED] * vocab_size
     added = {item["content"]: item for item in tokenizer.get("added_tokens") or []}
     for token, index in {**tokenizer["model"]["vocab"], **{t: i["id"] for t, i in added.items()}}.items():
         if not 0 <= index < vocab_size:
             raise FormatInvalid(
                 f"tokenizer.json: token {token[:40]!r} has id {index}, outside the {vocab_size} of the model"
             )
-        kind = TokenType.NORMAL
+        kind = _NORMAL
         if token in added:
-            kind = TokenType.CONTROL if added[token].get("special") else TokenType.USER_DEFINED
-        tokens[index], types[index] = token, int(kind)
+            kind = _CONTROL if added[token].get("special") else _USER_DEFINED
+        tokens[index], types[index] = token, kind
     return tokens, types
 
 
