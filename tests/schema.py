@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from tunery.platform.db import Base
 from tunery.platform.db.engine import make_engine
 from tunery.platform.db.policies import secure_tables
+from tunery.platform.jobs.queue_database import migrate_queue
 
 
 def make_schema(url: str, app_role: str | None) -> None:
@@ -33,4 +34,5 @@ def make_schema(url: str, app_role: str | None) -> None:
     if engine.dialect.name == "postgresql":
         with engine.begin() as connection:
             secure_tables(connection, app_role)
+        migrate_queue(url, app_role)
     engine.dispose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -16,7 +15,7 @@ from tunery.identity.schemas import TenantCreate, TokenCreate
 from tunery.identity.tables import ApiToken, Membership, Tenant, User
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
-from tunery.kit.ids import new_id
+from tunery.kit.ids import new_id, parse_id
 from tunery.kit.references import check_name
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
@@ -109,7 +108,7 @@ def list_tokens(session: TenantSession, actor: Actor, limit: int, offset: int) -
 
 def revoke_token(session: TenantSession, actor: Actor, token_id: str) -> ApiToken:
     """End a token; within seconds it works nowhere. Revoking twice is no error. Raises: NotFound."""
-    statement = sa.select(ApiToken).where(sa.or_(ApiToken.id == _uuid(token_id), ApiToken.key_id == token_id))
+    statement = sa.select(ApiToken).where(sa.or_(ApiToken.id == parse_id(token_id), ApiToken.key_id == token_id))
     token = session.scalars(statement).one_or_none()
     own = token is not None and token.user_id == actor.user_id
     if token is None or not (own or actor.may("access_control:manage")):
@@ -158,10 +157,3 @@ def _closure(actor: Actor) -> frozenset[str]:
     """Everything the actor may, with ``noun:*`` opened to what any role names."""
     every = frozenset().union(*ROLES.values())
     return frozenset(p for p in every if actor.may(p))
-
-
-def _uuid(text: str) -> str | None:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        return None

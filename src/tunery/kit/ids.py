@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 
-__all__ = ["new_id"]
+__all__ = ["new_id", "parse_id"]
 
 
 def new_id() -> str:
@@ -16,3 +16,11 @@ def new_id() -> str:
     value = value & ~(0xF << 76) | (0x7 << 76)
     value = value & ~(0x3 << 62) | (0x2 << 62)
     return str(uuid.UUID(int=value))
+
+
+def parse_id(text: str) -> str | None:
+    """Return the canonical form of an identifier, or None if the text is none."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None

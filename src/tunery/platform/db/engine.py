@@ -41,33 +41,32 @@ def sqlite_warning() -> str | None:
     )
 
 
-def make_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
+def make_engine(url: str) -> sa.Engine:
     """Make an engine. On SQLite: WAL, foreign keys, a busy timeout, and transactions that begin where we say.
 
     Args:
         url: ``sqlite:///...`` or ``postgresql://...`` (the driver is chosen here).
-        synchronous: SQLite's level; FULL keeps every commit through a power cut, NORMAL may lose the last ones.
 
     Raises:
         InvalidInput: The URL is of a database that is not supported.
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, synchronous)
+        return _sqlite(parsed)
     if parsed.get_backend_name() == "postgresql":
         require("psycopg", "postgres")
         return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=10)
     raise InvalidInput(f"database {parsed.get_backend_name()!r} is not supported: use sqlite:/// or postgresql://")
 
 
-def _sqlite(url: sa.URL, synchronous: str) -> sa.Engine:
+def _sqlite(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(url, module=sqlite_module(), connect_args={"timeout": 30, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would break transactional DDL and write order
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "busy_timeout=30000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -2,7 +2,8 @@
 
 A job's DBOS workflow has the job's id and round as its own, so handing a row over twice is harmless. DBOS returns the
 workflows of a killed process to a process of the same name at its start; the sweep takes over those of other names when
-their lease has run out. Claiming is a compare-and-set on the row, so at most one attempt holds a job.
+their lease has run out: the row goes back to the queue in its next round. Claiming is a compare-and-set
+on the row, so at most one attempt holds a job.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID
 from tunery.errors import Cancelled, Conflict, TuneryError
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
-from tunery.platform.db.engine import make_engine
 from tunery.platform.ground import Ground
 from tunery.platform.jobs.context import JobContext, LeaseLost
 from tunery.platform.jobs.kinds import JOB_KINDS
+from tunery.platform.jobs.queue_database import queue_engine
 from tunery.platform.jobs.tables import Job, JobEvent
 
 __all__ = ["Worker"]
@@ -70,11 +71,10 @@ class Worker:
         global _current
         self._lock = self._take_lock()
         settings = self._ground.settings
-        url = f"sqlite:///{settings.home / 'queue.sqlite'}" if settings.is_sqlite else settings.effective_database_url
         config = DBOSConfig(
             name="tunery",
             system_database_url=None,
-            system_database_engine=make_engine(url, synchronous="NORMAL"),
+            system_database_engine=queue_engine(settings),
             application_version="1",
             executor_id=self._name,
             serializer=_PlainJson(),
@@ -218,10 +218,11 @@ class Worker:
         limit = now() - timedelta(seconds=self._ground.settings.lease_seconds)
         with self._ground.database.system_session("the sweep looks for dead workers") as session:
             statement = sa.select(Job).where(Job.status == "running", Job.heartbeat_at < limit)
-            dead = [(row.id, row.round) for row in session.scalars(statement) if row.id not in self._running]
-        for job_id, round_number in dead:
-            log.warning("taking over a job whose worker is gone", job=job_id)
-            DBOS.resume_workflow(f"{job_id}.{round_number}")
+            for row in session.scalars(statement.with_for_update(skip_locked=True)):
+                if row.id not in self._running:
+                    log.warning("taking over a job whose worker is gone", job=row.id, owner=row.lease_owner)
+                    row.status, row.round, row.crashes = "queued", row.round + 1, row.crashes + 1
+                    row.lease_token = row.handed_at = None
 
     def _take_lock(self) -> IO[str]:
         path = self._ground.settings.folder() / f"worker-{self._name}.lock"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
@@ -17,9 +18,10 @@ REQUEST_SECONDS = Histogram("tunery_http_request_seconds", "Seconds until the an
 ENGINES_RUNNING = Gauge("tunery_engines_running", "Inference engines that are up")
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send log lines to standard error: coloured for a terminal, JSON otherwise or as the settings say."""
-    people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send log lines to a stream (standard error): coloured for a terminal, JSON otherwise or as the settings say."""
+    stream = stream or sys.stderr
+    people = settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -28,10 +30,10 @@ def configure_logging(settings: Settings) -> None:
             structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=stream)
 
 
 def render_metrics() -> bytes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tunery.errors import SignatureInvalid
 from tunery.platform.ground import Ground
 from tunery.registry import signing
+from tunery.registry.manifest import manifest_digest
 from tunery.registry.operations.lookup import public_key_of, resolve_version
 from tunery.registry.schemas import Verification
 
@@ -43,7 +45,7 @@ def verify_version(ground: Ground, tenant_id: str, reference: str) -> Verificati
     )
 
 
-def _sealed(ground: Ground, tenant_id: str, reference: str) -> tuple[dict[str, object], str, tuple[str, str]]:
+def _sealed(ground: Ground, tenant_id: str, reference: str) -> tuple[dict[str, Any], str, tuple[str, str]]:
     with ground.database.session(tenant_id, read_only=True) as session:
         version = resolve_version(session, reference)
         key = public_key_of(session, version)
@@ -52,6 +54,6 @@ def _sealed(ground: Ground, tenant_id: str, reference: str) -> tuple[dict[str, o
                 f"{version.reference} is signed by a key that is unknown or revoked; nothing was loaded"
             )
         signing.verify(version.signature, version.manifest, key.public_key)
-        if signing.manifest_digest(version.manifest) != version.manifest_digest:
+        if manifest_digest(version.manifest) != version.manifest_digest:
             raise SignatureInvalid(f"the manifest of {version.reference} is not the one that was registered")
         return version.manifest, version.manifest_digest, (version.reference, key.key_id)

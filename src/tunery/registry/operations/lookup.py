@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-
 import sqlalchemy as sa
 
 from tunery.errors import InvalidInput, NotFound
+from tunery.kit.ids import parse_id
 from tunery.kit.references import Reference
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.registry.rules import STAGES, version_key
@@ -27,7 +26,8 @@ def list_models(session: TenantSession, query: str = "", limit: int = 50, offset
 
 def get_model(session: TenantSession, name: str) -> Model:
     """Return a model by name or id. Raises: NotFound."""
-    condition = Model.id == name if _is_uuid(name) else Model.name == name
+    known_id = parse_id(name)
+    condition = Model.id == known_id if known_id else Model.name == name
     model = session.scalars(sa.select(Model).where(condition)).one_or_none()
     if model is None:
         raise NotFound(f"there is no model {name!r}; `tunery models list` shows what there is")
@@ -47,8 +47,8 @@ def resolve_version(session: TenantSession, reference: str) -> ModelVersion:
     Raises:
         NotFound: There is none, or it is another tenant's.
     """
-    if _is_uuid(reference):
-        row = session.get(ModelVersion, str(uuid.UUID(reference)))
+    if (known_id := parse_id(reference)) is not None:
+        row = session.get(ModelVersion, known_id)
         if row is None or row.status == "deleted":
             raise NotFound(f"there is no version {reference}")
         return row
@@ -67,11 +67,3 @@ def public_key_of(session: TenantSession, version: ModelVersion) -> SigningKey |
     key_id = version.signature["signatures"][0]["keyid"]
     statement = sa.select(SigningKey).where(SigningKey.key_id == key_id, SigningKey.revoked_at.is_(None))
     return session.scalars(statement).one_or_none()
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True

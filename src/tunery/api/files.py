@@ -1,0 +1,39 @@
+"""Routes of uploaded bytes."""
+
+from __future__ import annotations
+
+from fastapi import Header
+
+from tunery.api.schemas import FileView
+from tunery.errors import MalformedRequest, TooLarge
+from tunery.kit.digests import check_digest
+from tunery.platform.http import Call, route
+
+__all__: list[str] = []
+
+
+@route("files.upload", "PUT", "/files", permission="files:create", status=201)
+def upload(
+    call: Call,
+    content_length: int | None = Header(None),
+    content_encoding: str | None = Header(None),
+    x_digest: str | None = Header(None, description="SHA-256 that the body must have."),
+) -> FileView:
+    """Upload bytes as the raw body; equal bytes are kept once."""
+    limit = call.ground.settings.max_upload_bytes
+    if content_encoding not in (None, "identity"):
+        raise MalformedRequest("compressed bodies are not accepted; send the bytes as they are")
+    if content_length is not None and content_length > limit:
+        raise TooLarge(f"{content_length} bytes are more than the limit of {limit} (TUNERY_MAX_UPLOAD_BYTES)")
+    if x_digest is not None:
+        check_digest(x_digest)
+    blob = call.ground.blobs.put(call.actor.tenant_id, call.body(), expected_digest=x_digest, max_bytes=limit)
+    if content_length is not None and blob.size_bytes != content_length:
+        raise MalformedRequest(f"{content_length} bytes were announced and {blob.size_bytes} came; send them again")
+    return FileView(digest=blob.digest, size_bytes=blob.size_bytes)
+
+
+@route("files.get", "GET", "/files/{digest}", permission="files:create")
+def file_info(call: Call, digest: str) -> FileView:
+    """Tell whether bytes are here already, by their digest."""
+    return FileView(digest=digest, size_bytes=call.ground.blobs.size(call.actor.tenant_id, digest))

@@ -1,0 +1,95 @@
+"""Routes of jobs and what they report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from fastapi import Query
+from starlette.responses import Response, StreamingResponse
+
+from tunery import audit
+from tunery.api.schemas import JobView
+from tunery.errors import NotFound
+from tunery.kit.ids import parse_id
+from tunery.platform.db import TenantSession, page_of
+from tunery.platform.ground import Ground
+from tunery.platform.http import Call, route
+from tunery.platform.jobs import Job, JobEvent, cancel_job, retry_job
+from tunery.platform.jobs.queue import FINISHED
+
+__all__: list[str] = []
+_POLL_SECONDS = 0.25
+
+
+@route("jobs.list", "GET", "/jobs", permission="jobs:read")
+def list_jobs(
+    call: Call,
+    status: str | None = Query(None, max_length=20),
+    limit: int = Query(50, ge=1, le=1000),
+    offset: int = Query(0, ge=0),
+) -> list[JobView]:
+    """List jobs, the newest first."""
+    statement = sa.select(Job).order_by(Job.id.desc())
+    if status:
+        statement = statement.where(Job.status == status)
+    return call.page(page_of(call.session, statement, limit, offset), JobView.model_validate)
+
+
+@route("jobs.get", "GET", "/jobs/{job_id}", permission="jobs:read")
+def get_job(call: Call, job_id: str) -> JobView:
+    """Show a job."""
+    return JobView.model_validate(_existing(call.session, job_id))
+
+
+@route("jobs.cancel", "POST", "/jobs/{job_id}/cancel", permission="jobs:cancel")
+def cancel(call: Call, job_id: str) -> JobView:
+    """Ask a job to end."""
+    row = cancel_job(call.session, _existing(call.session, job_id).id)
+    audit.record(call.session, call.actor, "job_cancelled", f"jobs/{row.id}", kind=row.kind)
+    return JobView.model_validate(row)
+
+
+@route("jobs.retry", "POST", "/jobs/{job_id}/retry", permission="jobs:cancel")
+def retry(call: Call, job_id: str) -> JobView:
+    """Queue a failed or cancelled job again; it goes on from what it had finished."""
+    row = retry_job(call.session, _existing(call.session, job_id).id)
+    audit.record(call.session, call.actor, "job_retried", f"jobs/{row.id}", kind=row.kind)
+    return JobView.model_validate(row)
+
+
+@route("jobs.events", "GET", "/jobs/{job_id}/events", permission="jobs:read")
+def events(call: Call, job_id: str, after: int = Query(0, ge=0), follow: bool = True) -> Response:
+    """Stream what a job reports, as server-sent events, from after a number on until it has finished."""
+    row = _existing(call.session, job_id)
+    stream = _events(call.ground, call.actor.tenant_id, row.id, after, follow)
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _events(ground: Ground, tenant_id: str, job_id: str, after: int, follow: bool) -> Iterator[str]:
+    silent_since = time.monotonic()
+    while True:
+        with ground.database.session(tenant_id, read_only=True) as session:
+            row = session.get(Job, job_id)
+            statement = sa.select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.number > after)
+            found = session.scalars(statement.order_by(JobEvent.number).limit(1000)).all()
+        for event in found:
+            after, silent_since = event.number, time.monotonic()
+            yield f"id: {event.number}\ndata: {json.dumps(event.data)}\n\n"
+        if not found and (not follow or row is None or row.status in FINISHED):
+            return
+        if not found:
+            if time.monotonic() - silent_since > 15:
+                silent_since = time.monotonic()
+                yield ": still here\n\n"
+            time.sleep(_POLL_SECONDS)
+
+
+def _existing(session: TenantSession, job_id: str) -> Job:
+    known_id = parse_id(job_id)
+    row = session.get(Job, known_id) if known_id else None
+    if row is None:
+        raise NotFound(f"there is no job {job_id}")
+    return row

@@ -1,0 +1,1 @@
+"""The recipe, and the durable chain of jobs that carries it out."""

@@ -1,0 +1,205 @@
+"""Use cases of pipelines: start or resume, look, cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunery import audit
+from tunery.errors import NotFound, RecipeInvalid, Refused
+from tunery.kit.actor import Actor
+from tunery.kit.clock import now
+from tunery.kit.digests import sha256_json
+from tunery.kit.ids import new_id, parse_id
+from tunery.pipelines.recipe import Recipe, parse_recipe
+from tunery.pipelines.schemas import PipelineStart, PipelineView, StageView
+from tunery.pipelines.tables import Pipeline, PipelineStage
+from tunery.platform.db import Page, TenantSession, page_of
+from tunery.platform.ground import Ground
+from tunery.platform.jobs import Job, cancel_job, enqueue_job, retry_job
+from tunery.registry.bases import BaseSource
+
+__all__ = [
+    "STAGES",
+    "base_source",
+    "cancel_pipeline",
+    "finish_stage",
+    "get_pipeline",
+    "list_pipelines",
+    "pipeline_key",
+    "pipeline_view",
+    "start_pipeline",
+]
+
+STAGES: dict[str, str] = {
+    "import": "Import and sanitise the data",
+    "base": "Get the base model",
+    "train": "Train",
+    "register": "Sign and register",
+    "evaluate": "Evaluate base and tuned",
+    "gate": "Check the gate",
+    "deploy": "Deploy",
+}
+"""The stages in order, with what people read."""
+
+
+def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: PipelineStart) -> Pipeline:
+    """Start a recipe, or return the pipeline that ran it on these inputs before: unfinished ones go on.
+
+    Raises:
+        RecipeInvalid: All faults at once; nothing was started. NotFound: an input was never uploaded.
+    """
+    recipe = parse_recipe(wish.recipe)
+    _check_inputs(ground, actor, recipe, wish)
+    key = pipeline_key(recipe, wish)
+    earlier = find_by_key(session, key)
+    if earlier is not None and not wish.again:
+        _resume(session, earlier)
+        return earlier
+    row = Pipeline(
+        id=new_id(),
+        key=key,
+        number=earlier.number + 1 if earlier else 1,
+        name=recipe.model.name,
+        recipe=recipe.plain(),
+        inputs=wish.inputs,
+        created_by=actor.name,
+    )
+    session.add(row)
+    session.flush()
+    for position, name in enumerate(STAGES):
+        session.add(PipelineStage(pipeline_id=row.id, position=position, name=name))
+    session.flush()
+    session.refresh(row, ["stages"])
+    _enqueue(session, actor, row, row.stages[0])
+    audit.record(session, actor, "pipeline_started", f"pipelines/{row.id}", key=key, name=row.name)
+    return row
+
+
+def pipeline_key(recipe: Recipe, wish: PipelineStart) -> str:
+    """Return the digest of a recipe and its inputs; the names of local paths do not count, their bytes do."""
+    plain = recipe.plain()
+    plain["training_data"].pop("path", None)
+    identity = base_source(recipe, wish.inputs).identity()
+    plain["model"].pop("base_model", None)
+    data = wish.inputs.get(recipe.training_data.path)
+    return sha256_json({"recipe": plain, "data": data, "base": identity})
+
+
+def base_source(recipe: Recipe, inputs: dict[str, Any]) -> BaseSource:
+    """Return where a recipe's base model comes from."""
+    text = recipe.model.base_model
+    files = inputs.get(text)
+    return BaseSource(text, files if isinstance(files, dict) else {})
+
+
+def find_by_key(session: TenantSession, key: str) -> Pipeline | None:
+    """Return the newest pipeline of a key."""
+    statement = sa.select(Pipeline).where(Pipeline.key == key).order_by(Pipeline.number.desc())
+    return session.scalars(statement).first()
+
+
+def get_pipeline(session: TenantSession, pipeline_id: str) -> Pipeline:
+    """Return a pipeline by id. Raises: NotFound."""
+    known_id = parse_id(pipeline_id)
+    row = session.get(Pipeline, known_id) if known_id else None
+    if row is None:
+        raise NotFound(f"there is no pipeline {pipeline_id}")
+    return row
+
+
+def list_pipelines(session: TenantSession, limit: int, offset: int) -> Page[Pipeline]:
+    """Return pipelines, the newest first."""
+    return page_of(session, sa.select(Pipeline).order_by(Pipeline.id.desc()), limit, offset)
+
+
+def cancel_pipeline(session: TenantSession, actor: Actor, pipeline_id: str) -> Pipeline:
+    """End the stage that runs; running the recipe again goes on from there. Raises: Refused: it has finished."""
+    row = get_pipeline(session, pipeline_id)
+    current = _current(row)
+    if current is None or current.job_id is None:
+        raise Refused(f"pipeline {row.id} has finished; there is nothing to cancel")
+    cancel_job(session, current.job_id)
+    audit.record(session, actor, "pipeline_cancelled", f"pipelines/{row.id}")
+    return row
+
+
+def finish_stage(
+    session: TenantSession, actor: Actor, row: Pipeline, stage: PipelineStage, outcome: dict[str, Any]
+) -> None:
+    """Write a stage's outcome and the next stage's job in one transaction; the last stage ends the pipeline."""
+    stage.outcome, stage.finished_at = outcome, now()
+    following = next((s for s in row.stages if s.position == stage.position + 1), None)
+    if following is not None:
+        _enqueue(session, actor, row, following)
+    else:
+        row.finished_at = now()
+
+
+def pipeline_view(session: TenantSession, row: Pipeline) -> PipelineView:
+    """Return a pipeline as answers show it; its status is that of its current stage's job."""
+    jobs = {
+        job.id: job
+        for job in session.scalars(sa.select(Job).where(Job.id.in_([s.job_id for s in row.stages if s.job_id])))
+    }
+    current = _current(row)
+    job = jobs.get(current.job_id or "") if current else None
+    return PipelineView(
+        id=row.id,
+        key=row.key,
+        number=row.number,
+        name=row.name,
+        status="succeeded" if current is None else (job.status if job else "queued"),
+        stages=[_stage_view(stage, jobs.get(stage.job_id or "")) for stage in row.stages],
+        result=row.result,
+        error=job.error if job else None,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _stage_view(stage: PipelineStage, job: Job | None) -> StageView:
+    status = "succeeded" if stage.finished_at else (job.status if job else "waiting")
+    if status == "succeeded" and not stage.finished_at:
+        status = "running"
+    seconds = None
+    if job and job.started_at:
+        seconds = ((stage.finished_at or job.finished_at or now()) - job.started_at).total_seconds()
+    outcome = stage.outcome or {}
+    return StageView(
+        name=stage.name,
+        title=STAGES[stage.name],
+        status=status,
+        job_id=stage.job_id,
+        seconds=seconds,
+        detail=outcome.get("detail"),
+    )
+
+
+def _current(row: Pipeline) -> PipelineStage | None:
+    return next((stage for stage in row.stages if stage.finished_at is None), None)
+
+
+def _resume(session: TenantSession, row: Pipeline) -> None:
+    current = _current(row)
+    if current is not None and current.job_id is not None:
+        retry_job(session, current.job_id)
+
+
+def _enqueue(session: TenantSession, actor: Actor, row: Pipeline, stage: PipelineStage) -> None:
+    payload = {"pipeline_id": row.id, "stage": stage.name}
+    stage.job_id = enqueue_job(session, actor, "pipelines.stage", payload, f"pipelines/{row.id}").id
+
+
+def _check_inputs(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart) -> None:
+    faults = [
+        {"path": path, "message": "was not uploaded; send its digest in `inputs`"}
+        for path in recipe.local_paths()
+        if path not in wish.inputs
+    ]
+    if faults:
+        raise RecipeInvalid("; ".join(f"{f['path']}: {f['message']}" for f in faults), faults=faults)
+    for entry in wish.inputs.values():
+        for digest in [entry] if isinstance(entry, str) else entry.values():
+            ground.blobs.size(actor.tenant_id, digest)

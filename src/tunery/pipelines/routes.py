@@ -1,0 +1,47 @@
+"""Routes of pipelines."""
+
+from __future__ import annotations
+
+from fastapi import Query
+
+from tunery.pipelines import operations
+from tunery.pipelines.planning import plan_pipeline
+from tunery.pipelines.schemas import PipelinePlan, PipelineStart, PipelineView
+from tunery.platform.http import Call, route
+
+__all__: list[str] = []
+
+
+@route("pipelines.start", "POST", "/pipelines", permission="pipelines:create", status=201)
+def start(call: Call, body: PipelineStart) -> PipelineView:
+    """Start a recipe, or go on with it where it was left."""
+    row = operations.start_pipeline(call.session, call.ground, call.actor, body)
+    return operations.pipeline_view(call.session, row)
+
+
+@route("pipelines.plan", "POST", "/pipelines/plan", permission="pipelines:create")
+def plan(call: Call, body: PipelineStart) -> PipelinePlan:
+    """Tell what a recipe would do, how long and in how much memory; nothing is started."""
+    return plan_pipeline(call.session, call.ground, call.actor, body)
+
+
+@route("pipelines.list", "GET", "/pipelines", permission="pipelines:read")
+def list_pipelines(
+    call: Call, limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)
+) -> list[PipelineView]:
+    """List pipelines, the newest first."""
+    page = operations.list_pipelines(call.session, limit, offset)
+    return call.page(page, lambda row: operations.pipeline_view(call.session, row))
+
+
+@route("pipelines.get", "GET", "/pipelines/{pipeline_id}", permission="pipelines:read")
+def get_pipeline(call: Call, pipeline_id: str) -> PipelineView:
+    """Show a pipeline with its stages and its result."""
+    return operations.pipeline_view(call.session, operations.get_pipeline(call.session, pipeline_id))
+
+
+@route("pipelines.cancel", "POST", "/pipelines/{pipeline_id}/cancel", permission="pipelines:create")
+def cancel(call: Call, pipeline_id: str) -> PipelineView:
+    """End the stage that runs; running the recipe again goes on from there."""
+    row = operations.cancel_pipeline(call.session, call.actor, pipeline_id)
+    return operations.pipeline_view(call.session, row)

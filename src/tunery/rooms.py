@@ -1,0 +1,35 @@
+"""Import every room, so that its tables, routes, jobs and plug-ins are registered."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+__all__ = ["ROOMS", "load_rooms"]
+
+ROOMS = (
+    "platform.events",
+    "platform.http.idempotency",
+    "audit",
+    "identity",
+    "lineage",
+    "datasets",
+    "registry",
+    "inference",
+    "training",
+    "evaluation",
+    "promotion",
+    "serving",
+    "pipelines",
+    "api",
+)
+_PARTS = ("tables", "routes", "jobs", "files", "system")
+
+
+def load_rooms() -> None:
+    """Import the tables, routes and jobs of every room; repeating it costs nothing."""
+    for room in ROOMS:
+        module = import_module(f"tunery.{room}")
+        for part in _PARTS:
+            if hasattr(module, "__path__") and find_spec(f"{module.__name__}.{part}"):
+                import_module(f"{module.__name__}.{part}")
