@@ -1,0 +1,84 @@
+"""One question to a running engine: bounded retries, errors in the house's terms."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from typing import Any
+
+import httpx
+
+from tunery.errors import EngineFailed, MalformedRequest
+from tunery.inference.child import log_tail
+from tunery.inference.ports import RunningEngine
+
+__all__ = ["ask", "engine_client"]
+
+_ATTEMPTS = 4
+_FIRST_PAUSE_SECONDS = 0.2
+
+
+def engine_client(engine: RunningEngine, *, connections: int, timeout_seconds: float) -> httpx.Client:
+    """Return a client that holds the engine's key; ``timeout_seconds`` bounds the wait for each answer."""
+    return httpx.Client(
+        base_url=engine.url,
+        headers={"Authorization": f"Bearer {engine.key}"},
+        timeout=timeout_seconds,
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        trust_env=False,
+    )
+
+
+def ask(client: httpx.Client, engine: RunningEngine, path: str, body: dict[str, Any], what: str) -> dict[str, Any]:
+    """Send a body and return the engine's answer; a lost connection or a busy engine is tried again, four times in all.
+
+    Args:
+        client: From ``engine_client``.
+        engine: The engine behind it.
+        path: Such as ``/v1/completions``.
+        body: What to send.
+        what: Names the question in an error, such as ``prompt 7``.
+
+    Raises:
+        EngineFailed: it died, or still does not answer. MalformedRequest: it refuses the question.
+    """
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        try:
+            response = client.post(path, json=body)
+        except httpx.TimeoutException as late:
+            raise EngineFailed(
+                f"{engine.name} gave no answer to {what} in time; its log is {engine.log_path}"
+            ) from late
+        except httpx.TransportError as fault:
+            _check_alive(engine, what)
+            trouble = str(fault) or type(fault).__name__
+            continue
+        if response.status_code < 400:
+            return dict(response.json())
+        trouble = _reason(response)
+        if response.status_code not in (429, 503):
+            break
+    else:
+        raise EngineFailed(f"{engine.name} does not answer {what} after {_ATTEMPTS} tries: {trouble}")
+    if response.status_code < 500:
+        raise MalformedRequest(f"{engine.name} refuses {what}: {trouble}")
+    raise EngineFailed(f"{engine.name} failed at {what}: {trouble}; its log is {engine.log_path}")
+
+
+def _check_alive(engine: RunningEngine, what: str) -> None:
+    if not engine.alive():
+        raise EngineFailed(
+            f"{engine.name} ended before it answered {what}; its log {engine.log_path} ends with:\n"
+            f"{log_tail(engine.log_path)}",
+            log=str(engine.log_path),
+        )
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return f"HTTP {response.status_code}: {response.text[:200]}"

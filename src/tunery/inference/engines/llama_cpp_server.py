@@ -1,0 +1,47 @@
+"""The llama.cpp engine's process: ``python -m tunery.inference.engines.llama_cpp_server``, order on standard input."""
+
+from __future__ import annotations
+
+import threading
+from types import ModuleType
+from typing import Any
+
+from tunery.inference.lifeline import begin
+from tunery.kit.extras import require
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve until the parent ends."""
+    order, ready = begin()
+    xllamacpp = require("xllamacpp", "serve")
+    server = xllamacpp.Server(_parameters(xllamacpp, order))
+    ready(int(server.listening_address.rsplit(":", 1)[1]))
+    threading.Event().wait()
+
+
+def _parameters(xllamacpp: ModuleType, order: dict[str, Any]) -> Any:
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = order["model"]
+    parameters.model_alias = {"model"}
+    parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, 1.0) for path in order["adapters"]]
+    parameters.lora_init_without_apply = True
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = 0
+    parameters.api_keys = [order["key"]]
+    parameters.n_parallel = order["slots"]
+    parameters.n_ctx = order["slots"] * order["context_length"]
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = order["threads"]
+    parameters.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
+    parameters.force_pure_content_parser = True
+    parameters.cache_ram_mib = 0
+    parameters.ui = False
+    parameters.endpoint_slots = False
+    parameters.endpoint_metrics = True
+    parameters.cors_origins = ""
+    return parameters
+
+
+if __name__ == "__main__":
+    main()
