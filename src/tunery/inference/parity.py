@@ -17,11 +17,11 @@ __all__ = ["TOLERANCE", "ParityReport", "prove_parity"]
 TOLERANCE = 0.15
 """Largest difference of log-probabilities that is still rounding.
 
-Measured on a model of 135 M parameters: 0.02 for its f16 file; 15.9 with query and key rows left in the wrong order, 3.4
-with a wrong rotary base.
+Measured on a model of 135 M parameters: 0.02 for its f16 file; 15.9 with query and key rows left in the wrong order,
+3.4 with a wrong rotary base.
 """
 
-TOKENS_PER_PROMPT = 8
+POSITIONS_PER_PROMPT = 8
 TOP_TOKENS = 10
 _PROMPTS = (
     "The capital of France is",
@@ -47,17 +47,16 @@ class ParityReport:
 
 @dataclass(frozen=True)
 class _Trace:
-    """What llama.cpp did: the prompt, the tokens it chose, and for each step the likely tokens' log-probabilities."""
+    """A prompt, and the likely next tokens with their log-probabilities after each of its last prefixes."""
 
     prompt: list[int]
-    chosen: list[int]
     likely: list[dict[int, float]]
 
 
 def prove_parity(
     model_dir: Path, gguf_path: Path, adapter_dir: Path | None = None, adapter_gguf: Path | None = None
 ) -> ParityReport:
-    """Continue fixed prompts greedily with llama.cpp and check tokens and log-probabilities against transformers.
+    """Compare what llama.cpp and transformers (float32) expect to come next at many places of fixed prompts.
 
     Blocks for some seconds and needs memory for the model in float32 as well as for the GGUF file.
 
@@ -74,6 +73,7 @@ def prove_parity(
 def _ask_llama_cpp(model_dir: Path, gguf_path: Path, adapter_gguf: Path | None) -> list[_Trace]:
     tokenizer = require("tokenizers", "serve").Tokenizer.from_file(str(model_dir / "tokenizer.json"))
     special = next((token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special), "")
+    plain = tokenizer.encode("The", add_special_tokens=False).ids[0]
     key = secrets.token_urlsafe()
     server = _start(gguf_path, adapter_gguf, key)
     traces = []
@@ -83,7 +83,7 @@ def _ask_llama_cpp(model_dir: Path, gguf_path: Path, adapter_gguf: Path | None) 
             raise FormatInvalid(
                 f"the GGUF file splits {text!r} into {other}, the tokenizer.json of its model into {prompt}"
             )
-        traces.append(_continue(server, prompt))
+        traces.append(_Trace(prompt, [_next_tokens(server, prompt[:end], plain) for end in _ends(prompt)]))
     return traces
 
 
@@ -94,7 +94,7 @@ def _start(gguf_path: Path, adapter_gguf: Path | None, key: str) -> Any:
     params.api_keys = [key]
     params.n_ctx, params.n_parallel, params.n_gpu_layers = 512, 1, 0
     params.warmup, params.verbosity = False, -1
-    params.cpuparams.n_threads = len(os.sched_getaffinity(0))
+    params.cpuparams.n_threads = os.cpu_count() or 1
     # The default 16-bit cache and flash attention would add their own rounding to what is measured here.
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -122,22 +122,22 @@ def _tokenize(address: str, key: str, text: str) -> list[int]:
     return list(answer.json()["tokens"])
 
 
-def _continue(server: Any, prompt: list[int]) -> _Trace:
+def _ends(prompt: list[int]) -> range:
+    return range(max(1, len(prompt) - POSITIONS_PER_PROMPT + 1), len(prompt) + 1)
+
+
+def _next_tokens(server: Any, prompt: list[int], plain: int) -> dict[int, float]:
+    """Return the likely next tokens with their log-probabilities.
+
+    ``plain`` is what llama.cpp is made to choose, as it tells nothing about a token that is part of a character. What
+    it tells are the model's own probabilities, before that bias.
+    """
     answer = server.handle_completions(
-        {
-            "prompt": prompt,
-            "n_predict": TOKENS_PER_PROMPT,
-            "n_probs": TOP_TOKENS,
-            "temperature": 0,
-            "ignore_eos": True,
-            "cache_prompt": False,
-        }
+        {"prompt": prompt, "n_predict": 1, "n_probs": TOP_TOKENS, "temperature": 0, "logit_bias": [[plain, 1e6]]}
     )
     if "choices" not in answer:
         raise EngineFailed(f"llama.cpp did not continue a prompt: {str(answer)[:200]}")
-    steps = answer["choices"][0]["logprobs"]["content"]
-    likely = [{entry["id"]: entry["logprob"] for entry in step["top_logprobs"]} for step in steps]
-    return _Trace(prompt, [step["id"] for step in steps], likely)
+    return {e["id"]: e["logprob"] for e in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]}
 
 
 def _compare(traces: list[_Trace], model_dir: Path, adapter_dir: Path | None) -> ParityReport:
@@ -146,8 +146,8 @@ def _compare(traces: list[_Trace], model_dir: Path, adapter_dir: Path | None) ->
     worst, same, positions = 0.0, 0, 0
     for trace in traces:
         with torch.inference_mode():
-            ids = torch.tensor([trace.prompt + trace.chosen[:-1]])
-            rows = model(ids, use_cache=False, logits_to_keep=len(trace.chosen)).logits[0].log_softmax(-1)
+            ids = torch.tensor([trace.prompt])
+            rows = model(ids, use_cache=False, logits_to_keep=len(trace.likely)).logits[0].log_softmax(-1)
         for row, likely in zip(rows, trace.likely, strict=True):
             best = max(likely, key=lambda token: likely[token])
             # The second term sees a token that llama.cpp should have found most likely and did not even list.

@@ -112,7 +112,7 @@ def check_adapter_config(config: dict[str, Any]) -> None:
         if config.get(key):
             raise FormatInvalid(f"adapter_config.json: {key} is not supported; train without it")
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or not 0 < rank <= MAX_RANK:
+    if isinstance(rank, bool) or not isinstance(rank, int) or not 0 < rank <= MAX_RANK:
         raise FormatInvalid(f"adapter_config.json: r must be from 1 to {MAX_RANK}, not {str(rank)[:40]}")
     if not isinstance(alpha, (int, float)) or not 0 < alpha < 1e6:
         raise FormatInvalid(f"adapter_config.json: lora_alpha must be above 0 and below 1e6, not {str(alpha)[:40]}")

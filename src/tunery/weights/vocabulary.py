@@ -13,7 +13,7 @@ from tunery.weights.files import read_json_object, write_json, write_whole
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-__all__ = ["write_tokenizer", "write_vocabulary"]
+__all__ = ["PRE_TOKENIZERS", "write_tokenizer", "write_vocabulary"]
 
 _BYTE_LEVEL: dict[str, Any] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -153,9 +153,16 @@ def _tokens(tokenizer: dict[str, Any], vocab_size: int) -> tuple[list[str], list
 
 
 def _pre_tokenizer_id(tokenizer: dict[str, Any]) -> str:
+    # llama.cpp normalizes nothing; NFC leaves alone nearly every text as people type it.
+    if (tokenizer.get("normalizer") or {}).get("type", "NFC") != "NFC":
+        raise FormatInvalid(
+            f"the normalizer of tokenizer.json has no GGUF form: {json.dumps(tokenizer['normalizer'])[:300]}"
+        )
     found = _essence(tokenizer.get("pre_tokenizer"))
     for name, known in PRE_TOKENIZERS.items():
         if found == _essence(known):
+            if bool(tokenizer["model"].get("ignore_merges")) != (name == "llama-bpe"):
+                raise FormatInvalid(f"the ignore_merges of tokenizer.json is not what llama.cpp does for {name!r}")
             return name
     raise FormatInvalid(
         f"the pre_tokenizer of tokenizer.json is not one that llama.cpp is known to split alike"
