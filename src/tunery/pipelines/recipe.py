@@ -155,7 +155,9 @@ def _contradictions(recipe: Recipe) -> list[dict[str, str]]:
 def _faults(error: ValidationError, data: dict[str, Any]) -> list[dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for item in error.errors():
-        location = _simplified(item["loc"], data)
+        location = _simplified(item["loc"], data, item["type"])
+        if item["type"] == "literal_error" and isinstance(item["input"], dict):
+            continue  # a block was meant; the block's own branch of the union tells its faults
         path = ".".join(str(part) for part in location)
         fault = {"path": path, "message": _message(item)}
         if item["type"] == "extra_forbidden":
@@ -182,13 +184,13 @@ def _message(item: Any) -> str:
     return f"{text[0].lower()}{text[1:]}" + (f", not {str(given)[:60]!r}" if shown else "")
 
 
-def _simplified(location: tuple[int | str, ...], data: Any) -> tuple[int | str, ...]:
-    """Drop the parts that name branches of unions; what is left can be found in the file."""
+def _simplified(location: tuple[int | str, ...], data: Any, kind: str) -> tuple[int | str, ...]:
+    """Drop the parts that name branches of unions; what is left can be found in the file, or is missing there."""
     path: list[int | str] = []
     here = data
     for position, part in enumerate(location):
-        last = position == len(location) - 1
-        if isinstance(here, dict) and (part in here or last):
+        absent = kind == "missing" and position == len(location) - 1
+        if isinstance(here, dict) and (part in here or absent):
             path.append(part)
             here = here.get(str(part))
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):

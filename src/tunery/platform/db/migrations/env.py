@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from alembic import context
 
-from tunery.platform.db.base import Base
+from tunery.platform.db.base import Base, Json
+
+
+def _render(kind: str, thing: Any, _context: Any) -> str | bool:
+    """Name our own JSON type in migrations as one thing rather than as its two dialects."""
+    return "base.Json" if kind == "type" and thing is Json else False
+
 
 context.configure(
+    render_item=_render,
+    user_module_prefix="base.",
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     compare_type=True,

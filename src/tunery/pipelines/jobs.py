@@ -1,0 +1,35 @@
+"""The durable job of a stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunery.pipelines.operations import finish_stage, get_pipeline
+from tunery.pipelines.recipe import parse_recipe
+from tunery.pipelines.results import build_result
+from tunery.pipelines.stages import STAGE_FUNCTIONS, Work
+from tunery.platform.jobs import JobContext, job
+
+__all__ = ["run_stage"]
+
+
+@job("pipelines.stage", heavy=True)
+def run_stage(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one stage; the next one is enqueued with its outcome. A stage that stands is not done again."""
+    pipeline_id, name = str(payload["pipeline_id"]), str(payload["stage"])
+    with context.ground.database.session(context.tenant_id, read_only=True) as session:
+        row = get_pipeline(session, pipeline_id)
+    outcomes = {stage.name: stage.outcome for stage in row.stages if stage.outcome is not None}
+    if name in outcomes:
+        return outcomes[name]
+    work = Work(row.id, parse_recipe(row.recipe), row.inputs, outcomes | {"key": {"key": row.key}})
+    outcome = STAGE_FUNCTIONS[name](context, work)
+    last = row.stages[-1].name == name
+    result = build_result(context, work, outcomes | {name: outcome}) if last else None
+    with context.session() as session:
+        row = get_pipeline(session, pipeline_id)
+        stage = next(stage for stage in row.stages if stage.name == name)
+        if stage.finished_at is None:
+            finish_stage(session, context.actor, row, stage, outcome)
+            row.result = result
+    return outcome

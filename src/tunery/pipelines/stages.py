@@ -1,0 +1,190 @@
+"""The stages of a pipeline: each calls the rooms below and returns, by id, what it made.
+
+Every function may be called again after a crash: ids that it hands down are made of the pipeline's own (UUIDv5), so
+what stands already is found again and not made twice.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunery.evaluation.operations import create_evaluation, keep_comparison, measure_difference
+from tunery.evaluation.runs import execute_evaluation
+from tunery.evaluation.schemas import EvaluationCreate
+from tunery.kit.units import format_bytes
+from tunery.lineage.operations import Node, link
+from tunery.pipelines.operations import base_source
+from tunery.pipelines.recipe import Recipe
+from tunery.platform.jobs import JobContext
+from tunery.promotion.evidence import gather_evidence
+from tunery.promotion.operations import keep_verdict, promote_version
+from tunery.promotion.schemas import Promotion
+from tunery.registry.bases import obtain_base
+from tunery.registry.operations import prepare_version, register_version, resolve_version
+from tunery.registry.operations.register import node_of
+from tunery.registry.schemas import ArtifactFile, RegisterVersion
+from tunery.serving.jobs import execute_deployment
+from tunery.serving.operations import deploy_version
+from tunery.serving.schemas import DeploymentCreate
+
+__all__ = ["STAGE_FUNCTIONS", "Work"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage knows: the recipe, its inputs, and what the stages before it made."""
+
+    pipeline_id: str
+    recipe: Recipe
+    inputs: dict[str, Any]
+    outcomes: dict[str, dict[str, Any]]
+
+    def own_id(self, purpose: str) -> str:
+        """Return an id that is the same each time this pipeline asks for this purpose."""
+        return str(uuid.uuid5(uuid.UUID(self.pipeline_id), purpose))
+
+
+def get_base(context: JobContext, work: Work) -> dict[str, Any]:
+    """Get the base model: find it, or fetch, convert and register it."""
+    version = obtain_base(context, base_source(work.recipe, work.inputs))
+    return {
+        "version_id": version.id,
+        "name": version.reference,
+        "digest": version.manifest_digest,
+        "detail": f"{version.reference}, {format_bytes(version.size_bytes)}",
+    }
+
+
+def register(context: JobContext, work: Work) -> dict[str, Any]:
+    """Sign the trained files and register them as a version in development."""
+    recipe, run = work.recipe, work.outcomes["train"]
+    prepared = prepare_version(context.ground, context.tenant_id, Path(run["output_dir"]))
+    wish = RegisterVersion(
+        files=[ArtifactFile(path=path, digest=blob.digest) for path, blob in prepared.files],
+        version=recipe.model.version,
+        description=recipe.model.description,
+        tags=recipe.model.tags,
+        license=recipe.model.license,
+        metadata={"training": run["metrics"], "method": recipe.method, "recipe_key": work.outcomes["key"]["key"]},
+    )
+    with context.session() as session:
+        base = resolve_version(session, work.outcomes["base"]["version_id"])
+        version = register_version(
+            session,
+            context.ground,
+            context.actor,
+            recipe.model.name,
+            wish,
+            prepared,
+            base=base,
+            run_id=run["run_id"],
+        )
+        link(session, Node("run", run["run_id"]), node_of(version), "produced_by")
+    return {
+        "version_id": version.id,
+        "reference": version.reference,
+        "name": recipe.model.name,
+        "version": version.version,
+        "kind": version.kind,
+        "digest": version.manifest_digest,
+        "detail": f"{version.reference}, {format_bytes(version.size_bytes)}, sha256:{version.manifest_digest[:12]}",
+    }
+
+
+def evaluate(context: JobContext, work: Work) -> dict[str, Any]:
+    """Measure base and tuned model on the same held-out rows, and their difference."""
+    section = work.recipe.evaluation
+    ids = {}
+    for role, version_id, prompt in (
+        ("base", work.outcomes["base"]["version_id"], section.prompts.base),
+        ("tuned", work.outcomes["register"]["version_id"], section.prompts.tuned),
+    ):
+        wish = EvaluationCreate(
+            model_version_id=version_id,
+            dataset=work.outcomes["import"]["version_id"],
+            metrics=section.metrics,
+            prompt=prompt,
+            engine=section.engine,
+            max_rows=section.max_rows,
+            max_tokens=section.max_tokens,
+        )
+        with context.session() as session:
+            row = create_evaluation(
+                session, context.ground, context.actor, wish, evaluation_id=work.own_id(f"evaluation-{role}")
+            )
+        ids[role] = execute_evaluation(context, row.id).id
+    differences = measure_difference(context.ground, context.tenant_id, ids["base"], ids["tuned"])
+    with context.session() as session:
+        keep_comparison(session, context.actor, ids["base"], ids["tuned"], differences)
+    lead = differences[0]
+    return {
+        **ids,
+        "detail": f"{lead.metric}: {lead.baseline:.3f} -> {lead.candidate:.3f} on {lead.n} rows",
+    }
+
+
+def check_gate(context: JobContext, work: Work) -> dict[str, Any]:
+    """Hold the version against the recipe's gate; a pass moves it to staging."""
+    if work.recipe.gate is None:
+        return {"decision": "none", "criteria": [], "detail": "the recipe has no gate"}
+    criteria = work.recipe.gate.criteria
+    reference = work.outcomes["register"]["version_id"]
+    gathered = gather_evidence(
+        context.ground, context.tenant_id, reference, criteria, work.outcomes["evaluate"]["tuned"]
+    )
+    with context.session() as session:
+        verdict = keep_verdict(session, context.actor, gathered, criteria, work.recipe.model.name)
+        stage = gathered_stage = resolve_version(session, reference).stage
+        if verdict.passed:
+            for to_stage in {"development": ("testing", "staging"), "testing": ("staging",)}.get(gathered_stage, ()):
+                wish = Promotion(to_stage=to_stage, verdict_id=verdict.id)
+                stage = promote_version(session, context.actor, reference, wish).stage
+    passed = sum(f["outcome"] == "pass" for f in verdict.findings)
+    return {
+        "verdict_id": verdict.id,
+        "decision": "pass" if verdict.passed else "fail",
+        "criteria": [
+            {"metric": f["criterion"]["metric"], "outcome": f["outcome"], "reason": f["reason"]}
+            for f in verdict.findings
+        ],
+        "stage": stage,
+        "detail": f"{'passed' if verdict.passed else 'did not pass'}: {passed} of {len(verdict.findings)} criteria",
+    }
+
+
+def deploy(context: JobContext, work: Work) -> dict[str, Any]:
+    """Deploy the version if the recipe asks for it and the gate has passed; wait until it answers."""
+    section, registered = work.recipe.deployment, work.outcomes["register"]
+    if not section.auto_deploy:
+        return {"deployment": None, "detail": "the recipe does not ask for it (deployment.auto_deploy)"}
+    if work.outcomes["gate"]["decision"] == "fail":
+        return {"deployment": None, "detail": "not deployed: the gate did not pass"}
+    wish = DeploymentCreate(
+        version=registered["version_id"],
+        name=section.name,
+        environment=section.environment,
+        target=section.deployment_target,
+        engine=section.engine,
+        health_check_enabled=section.health_check_enabled,
+    )
+    with context.session() as session:
+        row = deploy_version(session, context.ground, context.actor, wish)
+    view = execute_deployment(context, row.id)
+    return {
+        "deployment": {"name": view.name, "endpoint": view.endpoint, "status": view.status},
+        "detail": f"{view.name} answers at {view.endpoint}",
+    }
+
+
+StageFunction = Callable[[JobContext, Work], dict[str, Any]]
+STAGE_FUNCTIONS: dict[str, StageFunction] = {
+    "base": get_base,
+    "register": register,
+    "evaluate": evaluate,
+    "gate": check_gate,
+    "deploy": deploy,
+}
