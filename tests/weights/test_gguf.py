@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -40,6 +41,27 @@ MODELS: dict[str, dict[str, Any]] = {
     "qwen2": {"family": "qwen2"},
     "qwen3": {"family": "qwen3", "head_dim": 32},
 }
+
+
+def _changed_gguf(
+    source: Path, out: Path, change: dict[str, Any], without: str | None = None, quantize: bool = False
+) -> Path:
+    """Write a GGUF file anew with other values, without a tensor, or with its matrices as Q8_0."""
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(out, change.get("general.architecture", "llama"))
+    for field in reader.fields.values():
+        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
+            sub = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, change.get(field.name, field.contents()), field.types[0], sub)
+    for tensor in reader.tensors:
+        kind = gguf.GGMLQuantizationType.Q8_0 if quantize and len(tensor.shape) == 2 else tensor.tensor_type
+        if tensor.name != without:
+            writer.add_tensor(tensor.name, gguf.quants.quantize(tensor.data, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return out
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -86,9 +108,7 @@ def test_a_gguf_file_that_splits_text_otherwise_fails_the_parity_check(tiny_llam
 
 
 def test_a_gguf_file_that_llama_cpp_cannot_open_is_an_engine_failure(tiny_llama: Path, tmp_path: Path) -> None:
-    from gguf import GGUFWriter
-
-    writer = GGUFWriter(tmp_path / "empty.gguf", "llama")
+    writer = gguf.GGUFWriter(tmp_path / "empty.gguf", "llama")
     writer.add_tensor("a", np.zeros(1, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -131,23 +151,10 @@ def test_the_tokenizer_and_template_survive_the_way_to_gguf_and_back(tiny_llama:
 
 
 def test_quantized_tensors_are_restored_as_transformers_restores_them(tiny_llama: Path, tmp_path: Path) -> None:
-    import gguf
     from transformers import AutoModelForCausalLM
 
     transformers_to_gguf(tiny_llama, tmp_path / "f32.gguf", dtype="f32")
-    reader = gguf.GGUFReader(tmp_path / "f32.gguf")
-    writer = gguf.GGUFWriter(tmp_path / "q8.gguf", "llama")
-    for field in reader.fields.values():
-        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
-            sub = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(field.name, field.contents(), field.types[0], sub)
-    for tensor in reader.tensors:
-        kind = gguf.GGMLQuantizationType.Q8_0 if len(tensor.shape) == 2 else gguf.GGMLQuantizationType.F32
-        writer.add_tensor(tensor.name, gguf.quants.quantize(tensor.data, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    _changed_gguf(tmp_path / "f32.gguf", tmp_path / "q8.gguf", {}, quantize=True)
     gguf_to_transformers(tmp_path / "q8.gguf", tmp_path / "ours", dtype="float32")
     ours = load_file(tmp_path / "ours" / "model.safetensors")
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="q8.gguf", dtype=torch.float32).state_dict()
@@ -175,9 +182,11 @@ def test_two_conversions_give_the_same_bytes_wherever_they_lie(tiny_llama: Path,
         ({"model_type": "gpt2"}, "supported: llama, mistral, qwen2, qwen3"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "yarn"),
-        ({"rope_parameters": {"rope_type": "llama3", "factor": 4.0}}, "low_freq_factor"),
+        ({"rope_parameters": {"rope_type": "linear"}}, "factor"),
+        ({"rope_parameters": ["linear"]}, "object"),
+        ({"rope_parameters": {"rope_type": "llama3", "factor": 4.0}}, "original_max_position_embeddings"),
         ({"num_hidden_layers": "two"}, "num_hidden_layers"),
-        ({"vocab_size": 10}, "outside the 10 of the model"),
+        ({"vocab_size": 10}, r"is \(10, 64\)"),
     ],
 )
 def test_a_model_without_a_faithful_gguf_form_is_refused(
@@ -273,3 +282,44 @@ def test_an_adapter_file_holds_the_pairs_and_alpha(tiny_llama: Path, make_adapte
     }
     assert header.values["adapter.lora.alpha"] == 8.0
     assert header.values["general.type"] == "adapter"
+
+
+def test_tensors_that_do_not_fit_the_configuration_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    tensors = load_file(tiny_llama / "model.safetensors")
+    key = "model.layers.1.mlp.up_proj.weight"
+    for change, reason in (
+        ({key: None}, f"lack '{key}'"),
+        ({key: torch.zeros(128, 32)}, r"is \(128, 64\), not \(128, 32\)"),
+        ({"model.layers.2.mlp.up_proj.weight": torch.zeros(128, 64)}, "has no tensor"),
+    ):
+        model = shutil.copytree(tiny_llama, tmp_path / "model", dirs_exist_ok=True)
+        changed = {name: tensor for name, tensor in (tensors | change).items() if tensor is not None}
+        write_safetensors(model / "model.safetensors", changed)
+        with pytest.raises(FormatInvalid, match=reason):
+            transformers_to_gguf(model, tmp_path / "model.gguf")
+
+
+@pytest.mark.parametrize(
+    ("change", "without", "reason"),
+    [
+        ({"general.architecture": "gpt2"}, None, "supported: llama, qwen2, qwen3"),
+        ({"llama.attention.head_count": 3}, None, r"q_proj|is \("),
+        ({"llama.block_count": 2**31}, None, "block_count"),
+        ({"llama.block_count": 10**6}, None, "num_hidden_layers"),
+        ({"tokenizer.ggml.pre": "unheard-of"}, None, "unheard-of"),
+        ({"tokenizer.ggml.model": "llama"}, None, "'llama'"),
+        ({"tokenizer.ggml.merges": ["a b", "x"]}, None, "hold together"),
+        ({"tokenizer.ggml.eos_token_id": 10**6}, None, "hold together"),
+        ({"tokenizer.ggml.tokens": ["a"] * 364}, None, "hold together"),
+        ({}, "token_embd.weight", "no token embeddings"),
+        ({}, "blk.1.ffn_up.weight", "lack"),
+    ],
+)
+def test_a_gguf_file_that_does_not_hold_together_is_refused(
+    tiny_llama: Path, tmp_path: Path, change: dict[str, Any], without: str | None, reason: str
+) -> None:
+    transformers_to_gguf(tiny_llama, tmp_path / "model.gguf", "f32")
+    changed = _changed_gguf(tmp_path / "model.gguf", tmp_path / "changed.gguf", change, without)
+    with pytest.raises(FormatInvalid, match=reason):
+        gguf_to_transformers(changed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -48,16 +48,17 @@ def gguf_to_transformers(gguf_path: Path, out_dir: Path, dtype: str = "bfloat16"
     Raises: FormatInvalid: a damaged file, or a family or tokenizer that is not supported.
     """
     require("gguf", "serve")
-    from tunery.weights.vocabulary import write_tokenizer
+    from tunery.weights.vocabulary import read_tokenizer, write_tokenizer
 
     if dtype not in _DTYPES:
         raise FormatInvalid(f"model folders are written as {', '.join(_DTYPES)}, not {dtype!r}")
     header = read_gguf_header(gguf_path)
     config = _config(header, dtype)
+    tokenizer = read_tokenizer(header.values, config["vocab_size"])
     _write_weights(gguf_path, header, config, out_dir / "model.safetensors", _DTYPES[dtype])
     write_json(out_dir / "config.json", config)
     write_json(out_dir / "generation_config.json", {key: config[key] for key in config if key.endswith("_token_id")})
-    files = write_tokenizer(header.values, out_dir, config["max_position_embeddings"])
+    files = write_tokenizer(tokenizer, header.values, out_dir, config["max_position_embeddings"])
     return ConversionReport(
         model_family=config["model_type"],
         parameter_count=sum(math.prod(tensor.shape) for tensor in header.tensors.values()),
@@ -75,20 +76,17 @@ def _config(header: GgufHeader, dtype: str) -> dict[str, Any]:
         raise FormatInvalid(
             f"GGUF files of architecture {architecture!r} cannot be read; supported: {', '.join(_CLASSES)}"
         )
-    if (
-        any(key.startswith(f"{architecture}.rope.scaling.") for key in header.values)
-        or "rope_freqs.weight" in header.tensors
-    ):
-        raise FormatInvalid(
-            "GGUF files with rope scaling cannot be read yet; start from the safetensors of the same model"
-        )
+    if f"{architecture}.rope.scaling.type" in header.values or "rope_freqs.weight" in header.tensors:
+        raise FormatInvalid("GGUF files with rope scaling cannot be read; start from the model's safetensors instead")
+    if "token_embd.weight" not in header.tensors:
+        raise FormatInvalid("the GGUF file holds no token embeddings: it is no language model of its own")
     heads, hidden = _whole(header, "attention.head_count"), _whole(header, "embedding_length")
     theta = _number(header, "rope.freq_base", 10_000.0)
     config = {
         "architectures": [_CLASSES[architecture]],
         "attention_dropout": 0.0,
         "dtype": dtype,
-        "head_dim": _whole(header, "attention.key_length", hidden // heads),
+        "head_dim": _whole(header, "attention.key_length", max(1, hidden // heads)),
         "hidden_act": "silu",
         "hidden_size": hidden,
         "initializer_range": 0.02,
@@ -104,22 +102,26 @@ def _config(header: GgufHeader, dtype: str) -> dict[str, Any]:
         "rope_theta": theta,
         "tie_word_embeddings": "output.weight" not in header.tensors,
         "use_cache": True,
-        "vocab_size": len(header.values.get("tokenizer.ggml.tokens", ())),
+        "vocab_size": header.tensors["token_embd.weight"].shape[0],
     }
+    if architecture != "qwen2":
+        config["attention_bias"] = "blk.0.attn_q.bias" in header.tensors
     if architecture == "llama":
-        config |= {"attention_bias": "blk.0.attn_q.bias" in header.tensors, "mlp_bias": False}
+        config["mlp_bias"] = "blk.0.ffn_gate.bias" in header.tensors
     for key, name in {"bos": "bos", "eos": "eos", "pad": "padding"}.items():
-        if (token := header.values.get(f"tokenizer.ggml.{name}_token_id")) is not None:
-            config[f"{key}_token_id"] = token
+        if f"tokenizer.ggml.{name}_token_id" in header.values:
+            config[f"{key}_token_id"] = header.values[f"tokenizer.ggml.{name}_token_id"]
     return config
 
 
 def _write_weights(gguf_path: Path, header: GgufHeader, config: dict[str, Any], out_path: Path, dtype: str) -> None:
     from tunery.weights.arrays import float_bytes
-    from tunery.weights.families import Shape, restore_rows, transformers_tensor_name
+    from tunery.weights.families import restore_rows, transformers_tensor_name
+    from tunery.weights.shapes import Shape
 
     shape = Shape.from_config(config)
     tensors = {transformers_tensor_name(name): tensor for name, tensor in header.tensors.items()}
+    shape.check_tensors({name: tensor.shape for name, tensor in tensors.items()})
 
     def produce(name: str) -> memoryview:
         array = _dequantize(gguf_path, tensors[name])

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from gguf import GGUFWriter
     from numpy.typing import NDArray
 
-    from tunery.weights.families import Shape
+    from tunery.weights.shapes import Shape
 
 __all__ = ["adapter_to_gguf", "transformers_to_gguf"]
+
+_COMPUTED = ".rotary_emb.inv_freq"
+"""Old model folders keep the rotary frequencies, which every reader computes itself."""
 
 _FILE_TYPES = {"f32": 0, "f16": 1, "bf16": 32}
 """``general.file_type``. Source: ``LlamaFileType`` of the gguf package."""
@@ -85,13 +88,15 @@ def adapter_to_gguf(adapter_dir: Path, model_dir: Path, out_path: Path, dtype: s
 
 def _open_model(model_dir: Path) -> tuple[Shape, dict[str, TensorInfo]]:
     require("gguf", "serve")
-    from tunery.weights.families import Shape
+    from tunery.weights.shapes import Shape
 
     config = read_json_object(model_dir / "config.json")
-    tensors = model_tensors(model_dir)
-    if config.get("tie_word_embeddings"):
+    shape = Shape.from_config(config)
+    tensors = {name: info for name, info in model_tensors(model_dir).items() if not name.endswith(_COMPUTED)}
+    if shape.tied:
         tensors.pop("lm_head.weight", None)
-    return Shape.from_config(config), tensors
+    shape.check_tensors({name: info.shape for name, info in tensors.items()})
+    return shape, tensors
 
 
 def _model_tensor(name: str, info: TensorInfo, shape: Shape) -> Tensors:
@@ -124,9 +129,9 @@ def _adapter_tensors(pair: LoraPair, alpha: float, shape: Shape) -> Tensors:
 
 
 def _rope_tensor(shape: Shape) -> Tensors:
-    from tunery.weights.families import rope_factors
+    from tunery.weights.shapes import rope_factors
 
-    if _rope_type(shape) != "llama3":
+    if shape.rope_scaling.get("rope_type") != "llama3":
         return {}
     return {"rope_freqs.weight": ((shape.head_dim // 2,), lambda: rope_factors(shape))}
 
@@ -144,20 +149,11 @@ def _write_shape(writer: GGUFWriter, shape: Shape) -> None:
     writer.add_rope_freq_base(shape.rope_theta)
     writer.add_layer_norm_rms_eps(shape.rms_norm_eps)
     writer.add_vocab_size(shape.vocab_size)
-    if _rope_type(shape) == "linear":
+    if shape.rope_scaling.get("rope_type") == "linear":
         from gguf import RopeScalingType
 
         writer.add_rope_scaling_type(RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(float(shape.rope_scaling["factor"]))
-
-
-def _rope_type(shape: Shape) -> str:
-    kind = shape.rope_scaling.get("rope_type", shape.rope_scaling.get("type", "default"))
-    if kind not in {"default", "linear", "llama3"}:
-        raise FormatInvalid(
-            f"config.json: rope_type {kind!r} cannot be converted to GGUF; default, linear and llama3 can"
-        )
-    return str(kind)
+        writer.add_rope_scaling_factor(shape.rope_scaling["factor"])
 
 
 def _write(path: Path, architecture: str, dtype: str, tensors: Tensors, describe: Callable[[GGUFWriter], None]) -> None:

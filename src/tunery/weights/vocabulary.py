@@ -13,7 +13,7 @@ from tunery.weights.files import read_json_object, write_json, write_whole
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-__all__ = ["PRE_TOKENIZERS", "write_tokenizer", "write_vocabulary"]
+__all__ = ["PRE_TOKENIZERS", "read_tokenizer", "write_tokenizer", "write_vocabulary"]
 
 _BYTE_LEVEL: dict[str, Any] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -43,12 +43,18 @@ PRE_TOKENIZERS: dict[str, dict[str, Any]] = {
 """``tokenizer.ggml.pre`` by the ``pre_tokenizer`` of tokenizer.json that splits text the same way."""
 
 
-def write_tokenizer(values: Mapping[str, Any], out_dir: Path, context_length: int) -> list[str]:
-    """Write the tokenizer files of a model folder from the key-value pairs of a GGUF file; returns their names.
+def write_tokenizer(
+    tokenizer: dict[str, Any], values: Mapping[str, Any], out_dir: Path, context_length: int
+) -> list[str]:
+    """Write the tokenizer files of a model folder, with what else a GGUF file says of them; returns their names.
 
-    Raises: FormatInvalid: not a byte-level BPE vocabulary that can be rebuilt faithfully.
+    Args:
+        tokenizer: From ``read_tokenizer``.
+        values: The key-value pairs of the GGUF file.
+        out_dir: The model folder.
+        context_length: Longest text in tokens.
     """
-    write_json(out_dir / "tokenizer.json", _tokenizer(values))
+    write_json(out_dir / "tokenizer.json", tokenizer)
     tokens = values["tokenizer.ggml.tokens"]
     settings: dict[str, Any] = {
         "clean_up_tokenization_spaces": False,
@@ -67,18 +73,30 @@ def write_tokenizer(values: Mapping[str, Any], out_dir: Path, context_length: in
     return ["chat_template.jinja", "tokenizer.json", "tokenizer_config.json"]
 
 
-def _tokenizer(values: Mapping[str, Any]) -> dict[str, Any]:
-    tokens, merges = values.get("tokenizer.ggml.tokens"), values.get("tokenizer.ggml.merges")
+def read_tokenizer(values: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
+    """Build a tokenizer.json from the key-value pairs of a GGUF file.
+
+    Raises: FormatInvalid: not a byte-level BPE vocabulary that can be rebuilt faithfully, or one that does not hold
+        together.
+    """
     model, pre = values.get("tokenizer.ggml.model"), values.get("tokenizer.ggml.pre")
-    if model != "gpt2" or pre not in PRE_TOKENIZERS or not tokens or not merges:
+    if model != "gpt2" or pre not in PRE_TOKENIZERS:
         raise FormatInvalid(
             f"the GGUF tokenizer {str(model)[:40]!r} with pre-tokenizer {str(pre)[:40]!r} cannot be rebuilt;"
             f" supported: 'gpt2' with {', '.join(PRE_TOKENIZERS)}"
         )
-    types = values.get("tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)
+    tokens = _strings(values, "tokens")
+    merges = [merge.partition(" ")[::2] for merge in _strings(values, "merges")]
+    types = values.get("tokenizer.ggml.token_type", [_NORMAL] * len(tokens))
     ids = [values.get(f"tokenizer.ggml.{name}_token_id", 0) for name in ("bos", "eos", "unknown", "padding")]
-    if len(types) != len(tokens) or not all(0 <= index < len(tokens) for index in ids):
-        raise FormatInvalid("the GGUF tokenizer has token types or special tokens that do not fit its tokens")
+    known = set(tokens)
+    if (
+        not isinstance(types, list)
+        or not len(types) == len(tokens) == len(known) == vocab_size
+        or not all(isinstance(index, int) and 0 <= index < vocab_size for index in ids)
+        or not all({left, right, left + right} <= known for left, right in merges)
+    ):
+        raise FormatInvalid("the GGUF tokenizer does not hold together: its tokens, types, merges and special tokens")
     bos = tokens[ids[0]] if values.get("tokenizer.ggml.add_bos_token") else None
     return {
         "version": "1.0",
@@ -97,9 +115,16 @@ def _tokenizer(values: Mapping[str, Any]) -> dict[str, Any]:
             "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
             "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": pre == "llama-bpe",
             "vocab": {token: index for index, token in enumerate(tokens) if types[index] != _UNUSED},
-            "merges": [list(merge.partition(" ")[::2]) for merge in merges],
+            "merges": [list(merge) for merge in merges],
         },
     }  # fmt: skip
+
+
+def _strings(values: Mapping[str, Any], name: str) -> list[str]:
+    found = values.get(f"tokenizer.ggml.{name}")
+    if not isinstance(found, list) or not found or not isinstance(found[0], str):
+        raise FormatInvalid(f"the GGUF tokenizer has no {name}")
+    return found
 
 
 def _begin_with(token: str | None, index: int) -> dict[str, Any] | None:
