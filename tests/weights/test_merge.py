@@ -34,6 +34,8 @@ def _merged_by_peft(model: Path, adapter: Path) -> dict[str, torch.Tensor]:
         {"target_modules": ALL},
         {"target_modules": ["q_proj"], "layers_to_transform": [1], "lora_alpha": 3},
         {"target_modules": ALL, "use_rslora": True, "rank_pattern": {"q_proj": 2}},
+        # Without a task type peft notes the model class in auto_mapping.
+        {"target_modules": ALL, "task_type": None},
     ],
 )
 def test_merging_gives_what_peft_gives(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ MAX_RANK = 4096
 _PREFIX = "base_model.model."
 _SUFFIXES = {".lora_A.weight": "a", ".lora_B.weight": "b"}
 _PLAIN_INITS: tuple[Any, ...] = (None, True, False, "gaussian", "eva", "orthogonal")
+_LIBRARY = re.compile(r"transformers(\.models\.[a-z0-9_.]+)?")
 _UNSUPPORTED = (
     "use_dora", "modules_to_save", "fan_in_fan_out", "lora_bias", "layer_replication", "trainable_token_indices",
     "alpha_pattern", "target_parameters", "use_bdlora",
@@ -97,8 +99,11 @@ def check_adapter_config(config: dict[str, Any]) -> None:
         raise FormatInvalid(
             f"adapter_config.json: peft_type {str(config.get('peft_type'))[:40]!r}; only LORA is supported"
         )
-    if config.get("auto_mapping"):
-        raise FormatInvalid("adapter_config.json: auto_mapping names Python classes to import; it is refused")
+    mapping = config.get("auto_mapping") or {"parent_library": "transformers"}
+    if not isinstance(mapping, dict) or not _LIBRARY.fullmatch(str(mapping.get("parent_library"))):
+        raise FormatInvalid(
+            "adapter_config.json: auto_mapping names a Python class outside transformers to be imported"
+        )
     if config.get("bias", "none") != "none":
         raise FormatInvalid(
             "adapter_config.json: bias must be 'none'; trained biases are not part of the adapter matrices"
