@@ -1,38 +1,17 @@
-"""Bring a test database to the newest schema."""
+"""Bring a test database to the newest schema, as a start of Tunery does."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
+import sqlalchemy as sa
 
-from tunery.platform.db import Base
-from tunery.platform.db.engine import make_engine
-from tunery.platform.db.policies import secure_tables
+from tunery.platform.db.migrate import migrate_database
 from tunery.platform.jobs.queue_database import migrate_queue
+from tunery.rooms import load_rooms
 
 
 def make_schema(url: str, app_role: str | None) -> None:
     """Create every table, and on Postgres its policies and grants."""
-    for room in (
-        "identity",
-        "audit",
-        "lineage",
-        "registry",
-        "datasets",
-        "training",
-        "evaluation",
-        "promotion",
-        "serving",
-        "pipelines",
-    ):
-        if find_spec(f"tunery.{room}") and find_spec(f"tunery.{room}.tables"):
-            import_module(f"tunery.{room}.tables")
-    for module in ("tunery.platform.events", "tunery.platform.http.idempotency"):
-        import_module(module)
-    engine = make_engine(url)
-    Base.metadata.create_all(engine)
-    if engine.dialect.name == "postgresql":
-        with engine.begin() as connection:
-            secure_tables(connection, app_role)
+    load_rooms()
+    migrate_database(url, app_role)
+    if sa.make_url(url).get_backend_name() == "postgresql":
         migrate_queue(url, app_role)
-    engine.dispose()

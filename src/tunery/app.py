@@ -52,9 +52,9 @@ class House:
     engines: EnginePool
     worker: Worker | None
 
-    def start(self) -> None:
-        """Start engines and worker."""
-        self.engines.start()
+    def start(self, *, warm: bool = False) -> None:
+        """Start engines and worker; ``warm`` loads every deployed version now, not with its first request."""
+        self.engines.start(warm=warm)
         if self.worker is not None:
             self.worker.start()
 
@@ -99,7 +99,7 @@ def build_house(settings: Settings, *, with_worker: bool = True) -> House:
         engines.wake()
 
     mount_routes(app, ground, services, authenticator, authenticator.on_denied, after_commit)
-    mount_gateway(app, ground, engines, authenticator)
+    mount_gateway(app, services, engines)
     answer_problems(app)
     hosts = _LOOPBACK | {settings.host.lower(), *(host.lower() for host in settings.allowed_hosts)}
     app.add_middleware(Edge, allowed_hosts=frozenset(hosts))
@@ -121,7 +121,7 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         server = uvicorn.Server(_uvicorn_config(house.app))
-        house.start()
+        house.start(warm=True)
         try:
             with _announced(settings, {"url": f"http://{shown}:{port}"}):
                 log.info("serving", url=f"http://{shown}:{port}", docs=f"http://{shown}:{port}/api/docs")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tunery.evaluation.statistics import Difference, Score
 from tunery.promotion.rules import Evidence, decide
-from tunery.promotion.schemas import Criterion, GateSection
+from tunery.promotion.schemas import Criterion, CriterionWish, GateSection
 
 numbers = st.floats(-10, 10)
 anything = st.floats(allow_nan=True, allow_infinity=True)
@@ -149,7 +149,7 @@ def test_a_finding_carries_its_numbers_and_a_sentence() -> None:
 )
 def test_a_criterion_that_cannot_be_decided_is_refused(fields: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
-        Criterion.model_validate(fields)
+        CriterionWish.model_validate(fields)
 
 
 @given(st.lists(criteria(), max_size=4), evidences())

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from tunery.errors import InvalidInput
+from tunery.platform.http import Camel
 
 __all__ = ["Prompt", "PromptSpec", "Row", "build_prompt", "choose_shots", "reference_of", "stop_texts"]
 
@@ -24,10 +25,10 @@ Turn: TypeAlias = dict[str, str]
 INPUT, OUTPUT = "Input:", "Output:"
 
 
-class PromptSpec(BaseModel):
+class PromptSpec(Camel):
     """How a model is asked; recorded with its score."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True, loc_by_alias=False)
 
     style: Literal["chat", "completion"] = Field(
         "chat",
@@ -52,11 +53,19 @@ class PromptSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is asked for one row: a list of messages (chat) or a text (completion)."""
+    """What a model is asked for one row.
+
+    Attributes:
+        row_id: The row.
+        content: A list of messages (chat) or a text (completion).
+        reference: What the row holds as right.
+        continuation: The reference as it would follow the content, for log-probabilities.
+    """
 
     row_id: str
     content: str | list[Turn]
     reference: str
+    continuation: str
 
 
 def build_prompt(row: Row, spec: PromptSpec, shots: Sequence[Row] = ()) -> Prompt:
@@ -73,8 +82,10 @@ def build_prompt(row: Row, spec: PromptSpec, shots: Sequence[Row] = ()) -> Promp
     if spec.style == "chat":
         if not turns:
             raise _unfit(row, "is plain text, which a chat cannot ask for; use style: completion")
-        return Prompt(str(row["row_id"]), _chat(turns, spec.instruction, shots), reference)
-    return Prompt(str(row["row_id"]), _completion(turns, spec.instruction, shots), reference)
+        return Prompt(str(row["row_id"]), _chat(turns, spec.instruction, shots), reference, reference)
+    content = _completion(turns, spec.instruction, shots)
+    framed = content.endswith(f"\n{OUTPUT}")
+    return Prompt(str(row["row_id"]), content, reference, f" {reference.strip()}" if framed else reference)
 
 
 def reference_of(row: Row) -> str:
@@ -151,7 +162,9 @@ def _without_system(turns: list[Turn]) -> tuple[str | None, list[Turn]]:
 
 def _split(row: Row) -> tuple[list[Turn], str]:
     if "messages" in row:
-        turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in row["messages"]]
+        if not all(isinstance(turn.get("content"), str) and turn.get("role") for turn in row["messages"]):
+            raise _unfit(row, "has a message without a role or without text")
+        turns = [{"role": str(turn["role"]), "content": turn["content"]} for turn in row["messages"]]
         if len(turns) < 2 or turns[-1]["role"] != "assistant":
             raise _unfit(row, "does not end with an assistant's message after a question, so nothing can be measured")
         return turns[:-1], turns[-1]["content"]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from tunery.datasets.imports import execute_import
+from tunery.datasets.views import DatasetImport
 from tunery.evaluation.operations import create_evaluation, keep_comparison, measure_difference
 from tunery.evaluation.runs import execute_evaluation
 from tunery.evaluation.schemas import EvaluationCreate
-from tunery.kit.units import format_bytes
+from tunery.kit.units import format_bytes, format_seconds
 from tunery.lineage.operations import Node, link
 from tunery.pipelines.operations import base_source
 from tunery.pipelines.recipe import Recipe
@@ -30,6 +31,10 @@ from tunery.registry.schemas import ArtifactFile, RegisterVersion
 from tunery.serving.jobs import execute_deployment
 from tunery.serving.operations import deploy_version
 from tunery.serving.schemas import DeploymentCreate
+from tunery.training.operations import create_run
+from tunery.training.runs import execute_run
+from tunery.training.schemas import TrainingSection
+from tunery.training.views import RunCreate
 
 __all__ = ["STAGE_FUNCTIONS", "Work"]
 
@@ -48,6 +53,53 @@ class Work:
         return str(uuid.uuid5(uuid.UUID(self.pipeline_id), purpose))
 
 
+def import_data(context: JobContext, work: Work) -> dict[str, Any]:
+    """Import the data as a dataset version: sanitised, split, with its provenance."""
+    recipe, section = work.recipe, work.recipe.training_data
+    wish = DatasetImport(
+        name=section.dataset_name,
+        file_digest=work.inputs[section.path],
+        file_name=section.file_name,
+        options=section.import_options(recipe.sanitize, recipe.seed),
+        license=section.license,
+        url=section.url,
+        description=section.description,
+    )
+    version = execute_import(context, wish)
+    rows = ", ".join(f"{count} {split}" for split, count in version.rows.items())
+    return {
+        "version_id": version.id,
+        "name": version.dataset.name,
+        "version": version.version,
+        "digest": version.digest,
+        "rows": version.rows,
+        "quarantined": version.quarantined,
+        "detail": f"{version.reference}: {rows}" + (f"; {version.quarantined} set aside" * bool(version.quarantined)),
+    }
+
+
+def train(context: JobContext, work: Work) -> dict[str, Any]:
+    """Train, or go on from the last checkpoint."""
+    recipe = work.recipe
+    wish = RunCreate(
+        name=recipe.model.name,
+        dataset=work.outcomes["import"]["version_id"],
+        base=work.outcomes["base"]["version_id"],
+        training=TrainingSection(**{name: getattr(recipe, name) for name in TrainingSection.model_fields}),
+        save_best_model=recipe.evaluation.save_best_model,
+    )
+    with context.session() as session:
+        run_id = create_run(session, context.actor, wish, run_id=work.own_id("run")).id
+    run = execute_run(context, run_id)
+    speed, seconds = run.metrics["tokens_per_second"], run.metrics["seconds"]
+    return {
+        "run_id": run.id,
+        "files": [{"path": file["path"], "digest": file["digest"]} for file in run.files],
+        "metrics": run.metrics,
+        "detail": f"{run.metrics['total_steps']} steps in {format_seconds(seconds)}, {speed:.0f} tokens/s",
+    }
+
+
 def get_base(context: JobContext, work: Work) -> dict[str, Any]:
     """Get the base model: find it, or fetch, convert and register it."""
     version = obtain_base(context, base_source(work.recipe, work.inputs))
@@ -62,9 +114,10 @@ def get_base(context: JobContext, work: Work) -> dict[str, Any]:
 def register(context: JobContext, work: Work) -> dict[str, Any]:
     """Sign the trained files and register them as a version in development."""
     recipe, run = work.recipe, work.outcomes["train"]
-    prepared = prepare_version(context.ground, context.tenant_id, Path(run["output_dir"]))
+    files = [ArtifactFile(**file) for file in run["files"]]
+    prepared = prepare_version(context.ground, context.tenant_id, files)
     wish = RegisterVersion(
-        files=[ArtifactFile(path=path, digest=blob.digest) for path, blob in prepared.files],
+        files=files,
         version=recipe.model.version,
         description=recipe.model.description,
         tags=recipe.model.tags,
@@ -182,7 +235,9 @@ def deploy(context: JobContext, work: Work) -> dict[str, Any]:
 
 StageFunction = Callable[[JobContext, Work], dict[str, Any]]
 STAGE_FUNCTIONS: dict[str, StageFunction] = {
+    "import": import_data,
     "base": get_base,
+    "train": train,
     "register": register,
     "evaluate": evaluate,
     "gate": check_gate,

@@ -36,10 +36,10 @@ class Database:
             yield from self._transaction(session)
 
     @contextmanager
-    def system_session(self, reason: str) -> Iterator[Session]:
+    def system_session(self, reason: str, *, read_only: bool = False) -> Iterator[Session]:
         """Open a session that sees all tenants. The reason is logged; a test keeps the list of callers short."""
         log.debug("system session", reason=reason)
-        with SystemSession(self.engine, reason) as session:
+        with SystemSession(self._reading if read_only else self.engine, reason) as session:
             yield from self._transaction(session)
 
     def check(self) -> None:

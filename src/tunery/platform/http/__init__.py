@@ -1,11 +1,11 @@
 """HTTP: the one way to mount a route, the envelope of successes, problem JSON for failures.
 
-Only the shapes load at once: schemas build on them, and the SDK reads schemas without loading a server.
+Shapes are light and imported at once; what needs the web framework is imported when it is first asked for, so that the
+SDK can read a room's schemas without it.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tunery.platform.http.shapes import Camel, Envelope
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PUBLIC", "ROUTES", "Call", "Camel", "Envelope", "RouteSpec", "route"]
 
-_LATE = {"Call": "call", "PUBLIC": "routes", "ROUTES": "routes", "RouteSpec": "routes", "route": "routes"}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    if name == "Call":
+        from tunery.platform.http.call import Call
+
+        return Call
+    if name in ("PUBLIC", "ROUTES", "RouteSpec", "route"):
+        from tunery.platform.http import routes
+
+        return getattr(routes, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

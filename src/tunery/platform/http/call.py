@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from tunery.kit.actor import Actor
 from tunery.platform.db import Page, TenantSession
 from tunery.platform.ground import Ground
 
-__all__ = ["Call"]
+__all__ = ["AsyncCall", "Call"]
 
 View = TypeVar("View", bound=BaseModel)
 
@@ -55,3 +55,18 @@ class Call:
                 yield piece
             except ClientDisconnect as gone:
                 raise MalformedRequest("the connection broke before the upload was complete; send it again") from gone
+
+
+@dataclass(frozen=True)
+class AsyncCall:
+    """One request to an async handler: no session is open, so that an answer may take as long as it takes.
+
+    ``recheck`` asks again whether the actor may do this; it raises Unauthenticated or Forbidden. Long streams await it
+    now and then, so that a revoked token ends them.
+    """
+
+    ground: Ground
+    actor: Actor
+    request: Request
+    services: dict[str, Any]
+    recheck: Callable[[], Awaitable[None]]

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import anyio
+import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from pydantic import BaseModel
@@ -14,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from tunery.errors import Forbidden
 from tunery.kit.actor import Actor
 from tunery.platform.ground import Ground
-from tunery.platform.http.call import Call
+from tunery.platform.http.call import AsyncCall, Call
 from tunery.platform.http.idempotency import answer_for, remember
 from tunery.platform.http.routes import PUBLIC, ROUTES, RouteSpec
 from tunery.platform.http.shapes import Envelope
@@ -22,6 +24,7 @@ from tunery.platform.http.shapes import Envelope
 __all__ = ["mount_routes"]
 
 Authenticate = Callable[[Request], Actor]
+_ASKING_THREADS = 16
 _NOBODY = Actor("00000000-0000-0000-0000-000000000000", None, "anonymous")
 
 
@@ -44,11 +47,30 @@ def mount_routes(
         after_commit: Called after each mutating call was committed (wakes the worker).
     """
 
-    def run(spec: RouteSpec, request: Request, arguments: dict[str, Any]) -> Response:
-        actor = _NOBODY if spec.permission == PUBLIC else authenticate(request)
-        if spec.permission != PUBLIC and not actor.may(spec.permission):
+    # Threads of its own: uploads that occupy all others must not keep a stream from being authorised.
+    asking = anyio.CapacityLimiter(_ASKING_THREADS)
+
+    def authorised(spec: RouteSpec, request: Request) -> Actor:
+        if spec.permission == PUBLIC:
+            return _NOBODY
+        actor = authenticate(request)
+        if not actor.may(spec.permission):
             on_denied(actor, spec, request)
             raise Forbidden(f"your roles ({', '.join(sorted(actor.roles)) or 'none'}) do not allow {spec.permission}")
+        return actor
+
+    async def run_async(spec: RouteSpec, request: Request, arguments: dict[str, Any]) -> Response:
+        async def ask() -> Actor:
+            return await anyio.to_thread.run_sync(authorised, spec, request, limiter=asking)
+
+        async def recheck() -> None:
+            await ask()
+
+        response: Response = await spec.handler(AsyncCall(ground, await ask(), request, services, recheck), **arguments)
+        return response
+
+    def run(spec: RouteSpec, request: Request, arguments: dict[str, Any]) -> Response:
+        actor = authorised(spec, request)
         reading = spec.method == "GET"
         key = None if reading else request.headers.get("Idempotency-Key")
         with ground.database.session(actor.tenant_id, read_only=reading) as session:
@@ -72,7 +94,7 @@ def mount_routes(
     for _, spec in ROUTES:
         app.add_api_route(
             spec.full_path,
-            _endpoint(spec, run),
+            _endpoint(spec, run_async if spec.is_async else run),
             methods=[spec.method],
             operation_id=spec.operation_id,
             status_code=spec.status,
@@ -83,21 +105,28 @@ def mount_routes(
         )
 
 
-def _endpoint(spec: RouteSpec, run: Callable[..., Response]) -> Callable[..., Response]:
+def _endpoint(spec: RouteSpec, run: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(spec.handler, eval_str=True)
     own = list(signature.parameters.values())[1:]
 
     def endpoint(request: Request, **arguments: Any) -> Response:
         request.state.operation = spec.operation_id
-        return run(spec, request, arguments)
+        response: Response = run(spec, request, arguments)
+        return response
 
+    async def async_endpoint(request: Request, **arguments: Any) -> Response:
+        request.state.operation = spec.operation_id
+        response: Response = await run(spec, request, arguments)
+        return response
+
+    chosen: Callable[..., Any] = async_endpoint if spec.is_async else endpoint
     first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
-    endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    chosen.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [first, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)], return_annotation=Response
     )
-    endpoint.__name__ = spec.operation_id.replace(".", "_")
-    endpoint.__doc__ = inspect.getdoc(spec.handler)
-    return endpoint
+    chosen.__name__ = spec.operation_id.replace(".", "_")
+    chosen.__doc__ = inspect.getdoc(spec.handler)
+    return chosen
 
 
 def _response(spec: RouteSpec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -13,9 +14,17 @@ from starlette.responses import JSONResponse, Response
 
 from tunery.errors import InternalError, InvalidInput, MalformedRequest, NotFound, TuneryError
 
-__all__ = ["answer_problems", "problem"]
+__all__ = ["answer_problems", "problem", "speak"]
 
 log = structlog.get_logger(__name__)
+
+Dialect = Callable[[TuneryError, int], dict[str, Any]]
+_dialects: dict[str, Dialect] = {}
+
+
+def speak(prefix: str, dialect: Dialect) -> None:
+    """Let failures below a path prefix be described in another protocol's words; it gets the error and its status."""
+    _dialects[prefix] = dialect
 
 
 def problem(error: TuneryError) -> dict[str, Any]:
@@ -32,33 +41,43 @@ def answer_problems(app: FastAPI) -> None:
     def _ours(request: Request, error: TuneryError) -> Response:
         if error.status >= 500:
             log.error("request failed", code=error.code, message=error.message, path=request.url.path)
-        return _answer(error)
+        return _answer(request, error)
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(_request: Request, error: RequestValidationError) -> Response:
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
         faults = [{"path": ".".join(str(p) for p in e["loc"][1:]), "message": e["msg"]} for e in error.errors()]
         if any(e["type"] == "json_invalid" for e in error.errors()):
-            return _answer(MalformedRequest("the body is not valid JSON", faults=faults))
+            return _answer(request, MalformedRequest("the body is not valid JSON", faults=faults))
         text = "; ".join(f"{f['path'] or 'body'}: {f['message']}" for f in faults[:5])
-        return _answer(InvalidInput(text, faults=faults))
+        return _answer(request, InvalidInput(text, faults=faults))
 
     @app.exception_handler(HTTPException)
-    def _plain(_request: Request, error: HTTPException) -> Response:
+    def _plain(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
-            return _answer(NotFound("there is no such address; see /api/docs"))
+            return _answer(request, NotFound("there is no such address; see /api/docs"))
+        if _dialect(request) is not None:
+            return _answer(request, MalformedRequest(str(error.detail)), error.status_code)
         answer = {"type": "about:blank", "title": str(error.detail), "status": error.status_code, "code": "http"}
         return JSONResponse(answer, error.status_code, media_type="application/problem+json", headers=error.headers)
 
     @app.exception_handler(Exception)
     def _fault(request: Request, error: Exception) -> Response:
         log.error("a fault of ours", path=request.url.path, traceback="".join(traceback.format_exception(error)))
-        return _answer(InternalError())
+        return _answer(request, InternalError())
 
 
-def _answer(error: TuneryError) -> Response:
+def _dialect(request: Request) -> Dialect | None:
+    return next((dialect for prefix, dialect in _dialects.items() if request.url.path.startswith(prefix)), None)
+
+
+def _answer(request: Request, error: TuneryError, status: int | None = None) -> Response:
+    status = status or error.status
     headers = {}
-    if error.status == 401:
+    if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status == 503:
+    if status == 503:
         headers["Retry-After"] = "2"
-    return JSONResponse(problem(error), error.status, headers, media_type="application/problem+json")
+    dialect = _dialect(request)
+    if dialect is not None:
+        return JSONResponse(dialect(error, status), status, headers)
+    return JSONResponse(problem(error), status, headers, media_type="application/problem+json")

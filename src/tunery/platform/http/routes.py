@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,7 +28,8 @@ class RouteSpec:
         permission: ``noun:verb`` that the actor must hold, or ``PUBLIC``.
         scope: ``tenant``: works on things of the actor's tenant; ``self``: on the actor's own; ``public``: on none.
         status: Status of a success.
-        handler: Takes a ``Call`` first, then what FastAPI reads from path, query and body.
+        handler: Takes a ``Call`` first, then what FastAPI reads from path, query and body. An async one takes an
+            ``AsyncCall`` instead: it has no session, and returns a finished response.
     """
 
     operation_id: str
@@ -37,6 +39,11 @@ class RouteSpec:
     scope: Literal["tenant", "self", "public"]
     status: int
     handler: Callable[..., Any]
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the handler is a coroutine function."""
+        return inspect.iscoroutinefunction(self.handler)
 
     @property
     def full_path(self) -> str:

@@ -1,0 +1,106 @@
+"""``csv``: a header line, then one row a record; separated by comma, semicolon or tab, as the header is."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from tunery.datasets.formats import IMPORTERS, Malformed, Record
+from tunery.datasets.formats.lines import EXCERPT, excerpt, read_lines, utf8_fault
+from tunery.errors import FormatInvalid
+
+__all__ = ["import_csv"]
+
+
+@IMPORTERS.register("csv")
+def import_csv(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malformed]:
+    """Read records with their header's names; every value is text, kept byte for byte. Source: RFC 4180.
+
+    Raises:
+        FormatInvalid: There is no header, or two of its columns have one name.
+    """
+    csv.field_size_limit(max_row_bytes)  # of the whole process; this is the only reader of CSV in it
+    lines = _Lines(file, max_row_bytes)
+    first = next(lines, "")
+    header = _header(first)
+    delimiter = _delimiter(first)
+    lines.start_record()
+    records = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        try:
+            fields = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield lines.malformed(_reason(error))
+        else:
+            if lines.fault:
+                yield lines.malformed(lines.fault)
+            elif fields and len(fields) != len(header):
+                yield lines.malformed(f"{len(fields)} fields, but the header has {len(header)}")
+            elif fields:
+                yield Record(lines.first, dict(zip(header, fields, strict=True)))
+        lines.start_record()
+
+
+def _header(line: str) -> list[str]:
+    if not line.strip():
+        raise FormatInvalid("the file is empty, or its first line is; a CSV file begins with the names of its columns")
+    try:
+        names = next(csv.reader([line], delimiter=_delimiter(line), strict=True))
+    except csv.Error as error:
+        raise FormatInvalid(f"line 1: {_reason(error)}") from error
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise FormatInvalid(f"line 1: two columns are named {twice[0]!r}; rename one of them")
+    if any(not name.strip() or not name.isprintable() for name in names):
+        raise FormatInvalid("line 1: a column has no readable name; the first line must hold the names of the columns")
+    return names
+
+
+def _delimiter(header: str) -> str:
+    return max(",;\t", key=header.count)
+
+
+class _Lines(Iterator[str]):
+    """Feeds the CSV reader and remembers which lines made up the record, for the report of a malformed one."""
+
+    def __init__(self, file: BinaryIO, max_row_bytes: int) -> None:
+        self._source = read_lines(file, max_row_bytes)
+        self._max_row_bytes = max_row_bytes
+        self._last = 0
+        self.start_record()
+
+    def start_record(self) -> None:
+        self.first = self._last + 1
+        self.taken: list[str] = []
+        self.fault = ""
+
+    def __next__(self) -> str:
+        number, line, whole = next(self._source)
+        self._last = number
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            text = line.decode("utf-8", "replace")
+            self.fault = f"line {number}: {utf8_fault(error)}"
+        if not whole:
+            self.fault = f"line {number} is longer than {self._max_row_bytes} bytes"
+        if sum(map(len, self.taken)) < EXCERPT:
+            self.taken.append(text)
+        return text
+
+    def malformed(self, reason: str) -> Malformed:
+        span = f" (the record goes on to line {self._last})" if self._last > self.first else ""
+        return Malformed(self.first, reason + span, excerpt("".join(self.taken)))
+
+
+def _reason(error: csv.Error) -> str:
+    message = str(error)
+    if "new-line character" in message:
+        return "a line end stands alone as CR; convert the file's line ends to LF"
+    if "unexpected end of data" in message:
+        return "a quote that is opened here is never closed"
+    if "field larger" in message:
+        return "a field is longer than the limit; is a quote not closed?"
+    return f"quotes are out of place ({message})"

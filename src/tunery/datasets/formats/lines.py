@@ -1,0 +1,70 @@
+"""Lines of a text file as bytes, each no longer than a limit; files that are no text are refused at the first look."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from tunery.errors import FormatInvalid
+
+__all__ = ["EXCERPT", "excerpt", "read_lines", "refuse_other_kinds", "utf8_fault"]
+
+EXCERPT = 1000
+"""Characters of a malformed piece that are kept."""
+
+_PIECE = 1 << 16
+_OTHER_KINDS = (
+    (codecs.BOM_UTF32_LE, "UTF-32 text"),
+    (codecs.BOM_UTF32_BE, "UTF-32 text"),
+    (codecs.BOM_UTF16_LE, "UTF-16 text"),
+    (codecs.BOM_UTF16_BE, "UTF-16 text"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"PK\x03\x04", "a zip file (or a spreadsheet)"),
+    (b"PAR1", "a Parquet file"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"%PDF-", "a PDF"),
+)
+
+
+def read_lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield each line's number, its bytes with the line end, and whether it was whole.
+
+    A line of more than ``max_bytes`` comes cut to its beginning; the rest is passed over without being held. A byte
+    order mark before the first line is taken away.
+
+    Raises:
+        FormatInvalid: The file begins like one that is no UTF-8 text.
+    """
+    number = 0
+    while line := file.readline(max_bytes + 1):
+        number += 1
+        if number == 1:
+            refuse_other_kinds(line)
+            line = line.removeprefix(codecs.BOM_UTF8)
+        whole = len(line) <= max_bytes
+        yield number, line if whole else line[:EXCERPT], whole
+        if not whole and not line.endswith(b"\n"):
+            while (rest := file.readline(_PIECE)) and not rest.endswith(b"\n"):
+                pass
+
+
+def refuse_other_kinds(head: bytes) -> None:
+    """Raise FormatInvalid if the first bytes of a file are those of something else than UTF-8 text."""
+    for magic, kind in _OTHER_KINDS:
+        if head.startswith(magic):
+            raise FormatInvalid(f"this is {kind}, not UTF-8 text; convert or unpack it first")
+
+
+def utf8_fault(error: UnicodeDecodeError) -> str:
+    """Return the reason for a line whose bytes are not UTF-8."""
+    return (
+        f"not UTF-8: byte 0x{error.object[error.start]:02x} at place {error.start + 1} of the line; "
+        "convert the file (iconv -f latin1 -t utf-8)"
+    )
+
+
+def excerpt(piece: bytes | str) -> str:
+    """Return the beginning of a malformed piece as text that can be stored."""
+    text = piece[: 4 * EXCERPT].decode("utf-8", "replace") if isinstance(piece, bytes) else piece
+    return text[:EXCERPT].encode("utf-8", "replace").decode("utf-8").rstrip("\r\n")

@@ -1,0 +1,126 @@
+"""JSON as RFC 8259 has it, where Python's own reader lets more pass.
+
+Python's ``json`` takes NaN, keeps the last of two equal keys, turns ``1e999`` into infinity, lets lone surrogates
+through, and fails on deep nesting and long integers with errors of other kinds. Here each is a fault with a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["MAX_DEPTH", "JsonFault", "StrictJson"]
+
+MAX_DEPTH = 64
+"""Deepest nesting of arrays and objects that is read."""
+
+_MAX_DIGITS = 300
+
+
+class JsonFault(ValueError):
+    """A text that is not valid JSON.
+
+    Attributes:
+        reason: What is wrong.
+        end: Where the value ends, when only its content is at fault; None when the syntax is, and nobody can tell.
+    """
+
+    def __init__(self, reason: str, end: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.end = end
+
+
+class StrictJson:
+    """A reader of JSON values; keep one for a file."""
+
+    def __init__(self) -> None:
+        self._faults: list[str] = []
+        self._decoder = json.JSONDecoder(
+            object_pairs_hook=self._object, parse_constant=self._constant, parse_float=self._float, parse_int=self._int
+        )
+
+    def parse(self, text: str) -> Any:
+        """Return the one value of the text. Raises: JsonFault."""
+        start = len(text) - len(text.lstrip(" \t\r\n"))
+        value, end = self.parse_at(text, start)
+        if rest := text[end:].strip(" \t\r\n"):
+            lone = " (lines that end in CR alone? convert them to LF)" if "\r" in text[end:] else ""
+            raise JsonFault(f"the value ends at column {end + 1}, but {rest[:20]!r} follows{lone}")
+        return value
+
+    def parse_at(self, text: str, start: int) -> tuple[Any, int]:
+        """Return the value that begins at ``start`` and the place after it. Raises: JsonFault."""
+        self._faults.clear()
+        try:
+            value, end = self._decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            line_start = text.rfind("\n", 0, error.pos) + 1
+            raise JsonFault(f"{_lower(error.msg)} at column {error.pos - line_start + 1}") from error
+        except RecursionError as error:
+            raise JsonFault(f"nested deeper than {MAX_DEPTH} levels") from error
+        if "\\u" in text and _has_lone_surrogate(value):
+            self._faults.append("a \\u escape is half of a surrogate pair, which is no character")
+        if _deeper_than(value, MAX_DEPTH):
+            self._faults.append(f"nested deeper than {MAX_DEPTH} levels")
+        if self._faults:
+            raise JsonFault("; ".join(dict.fromkeys(self._faults[:5])), end)
+        return value, end
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            seen: set[str] = set()
+            for key, _ in pairs:
+                if key in seen:
+                    self._faults.append(f"the key {key[:80]!r} stands twice in one object")
+                seen.add(key)
+        return value
+
+    def _constant(self, name: str) -> None:
+        self._faults.append(f"{name} is no JSON number")
+
+    def _float(self, text: str) -> float:
+        value = float(text)
+        if math.isinf(value):
+            self._faults.append(f"the number {text[:40]} is too large")
+            return 0.0
+        return value
+
+    def _int(self, text: str) -> int:
+        if len(text) > _MAX_DIGITS:
+            self._faults.append(f"an integer has {len(text)} digits, more than {_MAX_DIGITS}")
+            return 0
+        return int(text)
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _children(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level, depth = [value], 0
+    while level := [child for node in level for child in _children(node) if isinstance(child, (dict, list))]:
+        depth += 1
+        if depth >= limit:
+            return True
+    return False
+
+
+def _has_lone_surrogate(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except RecursionError:
+        return False
+    return False

@@ -1,0 +1,104 @@
+"""Use cases of datasets: find versions, read their rows. Making one is in ``imports.py``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunery.datasets.delta import StoredRow, read_rows
+from tunery.datasets.tables import Dataset, DatasetVersion
+from tunery.errors import InvalidInput, NotFound
+from tunery.kit.ids import parse_id
+from tunery.kit.references import Reference
+from tunery.platform.db import Page, TenantSession, page_of
+from tunery.platform.ground import Ground
+
+__all__ = [
+    "get_dataset",
+    "list_datasets",
+    "list_versions",
+    "materialize_split",
+    "read_split",
+    "resolve_version",
+    "rows_of",
+    "table_of",
+]
+
+SPLITS = ("train", "validation", "test")
+
+
+def list_datasets(session: TenantSession, limit: int = 50, offset: int = 0) -> Page[Dataset]:
+    """Return datasets by name."""
+    return page_of(session, sa.select(Dataset).order_by(Dataset.name), limit, offset)
+
+
+def get_dataset(session: TenantSession, name: str) -> Dataset:
+    """Return a dataset by name or id. Raises: NotFound."""
+    known_id = parse_id(name)
+    condition = Dataset.id == known_id if known_id else Dataset.name == name
+    row = session.scalars(sa.select(Dataset).where(condition)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no dataset {name[:120]!r}; `tunery datasets list` shows what there is")
+    return row
+
+
+def list_versions(session: TenantSession, name: str) -> list[DatasetVersion]:
+    """Return a dataset's versions, the newest first. Raises: NotFound."""
+    dataset = get_dataset(session, name)
+    statement = sa.select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+    return list(session.scalars(statement.order_by(DatasetVersion.version.desc())))
+
+
+def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
+    """Return the version that ``name`` (the newest), ``name:2`` or an id names. Raises: NotFound."""
+    if (known_id := parse_id(reference)) is not None and (row := session.get(DatasetVersion, known_id)) is not None:
+        return row
+    try:
+        wanted = Reference.parse(reference)
+    except InvalidInput as error:
+        raise NotFound(f"there is no dataset {reference[:120]!r}") from error
+    for row in list_versions(session, wanted.name):
+        if wanted.version in (None, str(row.version)):
+            return row
+    raise NotFound(f"there is no dataset version {reference!r}; `tunery datasets versions {wanted.name}` lists them")
+
+
+def table_of(ground: Ground, version: DatasetVersion) -> Path:
+    """Return the folder of a version's Delta table."""
+    return ground.settings.folder("datasets", version.tenant_id, version.dataset_id)
+
+
+def rows_of(
+    ground: Ground, version: DatasetVersion, split: str | None = None, limit: int | None = None, offset: int = 0
+) -> Iterator[StoredRow]:
+    """Yield a version's rows in the order of their import. Raises: InvalidInput: no such split; IntegrityError."""
+    if split is not None and split not in SPLITS:
+        raise InvalidInput(f"there is no split {split[:50]!r}; splits are {', '.join(SPLITS)}")
+    return read_rows(table_of(ground, version), version.delta_version, split=split, offset=offset, limit=limit)
+
+
+def read_split(ground: Ground, tenant_id: str, version_id: str, split: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split, each with its ``row_id``. Opens a short session of its own. Raises: NotFound."""
+    with ground.database.session(tenant_id, read_only=True) as session:
+        version = resolve_version(session, version_id)
+    for row in rows_of(ground, version, split):
+        yield {"row_id": row.row_id, **row.values}
+
+
+def materialize_split(ground: Ground, tenant_id: str, version_id: str, split: str, path: Path) -> int:
+    """Write a split's rows to a file, one JSON object with ``row_id`` a line, and return how many there are.
+
+    The same version gives the same bytes. The file appears whole or not at all.
+    """
+    staging = path.with_name(f".{path.name}.new")
+    count = 0
+    with staging.open("w", encoding="utf-8") as file:
+        for row in read_split(ground, tenant_id, version_id, split):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    staging.replace(path)
+    return count

@@ -1,0 +1,75 @@
+"""What happens to a row that cannot be used: the import stops and names it, or sets it aside, counted, with reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from tunery.datasets.formats import IMPORTERS, Malformed, Record
+from tunery.datasets.formats.lines import excerpt
+from tunery.errors import RowInvalid
+from tunery.kit.digests import canonical_json
+
+__all__ = ["OnError", "Quarantine", "RowFault", "read_records"]
+
+OnError = Literal["stop", "quarantine"]
+
+
+class RowFault(ValueError):
+    """A row that was read but cannot be used; the text is the reason."""
+
+
+class Quarantine:
+    """Rows set aside, written as JSON lines ``{"line", "reason", "text"}``.
+
+    Attributes:
+        count: How many there are.
+        first: The first few, to be shown.
+    """
+
+    SHOWN = 10
+
+    def __init__(self, on_error: OnError, file: BinaryIO | None = None) -> None:
+        self._on_error = on_error
+        self._file = file
+        self.count = 0
+        self.first: list[Malformed] = []
+
+    def refuse(self, row: Malformed) -> None:
+        """Set the row aside. Raises: RowInvalid: the policy is to stop."""
+        if self._on_error == "stop":
+            raise RowInvalid(
+                f"line {row.line}: {row.reason}. Nothing was imported. Correct the line, or import with on_error: "
+                "quarantine (--on-error quarantine) to set such rows aside",
+                line=row.line,
+                reason=row.reason,
+            )
+        self.count += 1
+        if self.count <= self.SHOWN:
+            self.first.append(row)
+        if self._file is not None:
+            self._file.write(canonical_json({"line": row.line, "reason": row.reason, "text": row.text}) + b"\n")
+
+    def refuse_record(self, record: Record, fault: RowFault) -> None:
+        """Set a row aside that was read well but cannot be used."""
+        self.refuse(Malformed(record.line, str(fault), excerpt(_text(record.values))))
+
+
+def read_records(path: Path, format_name: str, max_row_bytes: int, quarantine: Quarantine) -> Iterator[Record]:
+    """Yield the rows of a file in order; what is no row goes to the quarantine.
+
+    Raises:
+        NotFound: No importer of that name. FormatInvalid: the file is of another kind. RowInvalid: see Quarantine.
+    """
+    importer = IMPORTERS.get(format_name)
+    with path.open("rb") as file:
+        for found in importer(file, max_row_bytes):
+            if isinstance(found, Malformed):
+                quarantine.refuse(found)
+            else:
+                yield found
+
+
+def _text(values: dict[str, Any]) -> str:
+    return canonical_json(values).decode()

@@ -1,0 +1,38 @@
+"""``deduplicate``: keep the first of rows that would teach a model the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, Literal
+
+from blake3 import blake3
+from pydantic import Field
+
+from tunery.datasets.rows import Row
+from tunery.datasets.sanitize import SANITIZERS, SanitizeStep, Tally
+from tunery.datasets.shapes import Shape, content_of
+from tunery.kit.digests import canonical_json
+
+__all__ = ["Deduplicate"]
+
+
+@SANITIZERS.register("deduplicate")
+class Deduplicate(SanitizeStep):
+    """Keep the first of rows whose messages, prompt and completion, or text are equal; other columns do not count."""
+
+    removes_rows: ClassVar[bool] = True
+
+    step: Literal["deduplicate"] = Field("deduplicate", description="Name of the step.")
+
+    def apply(self, rows: Iterable[Row], shape: Shape, tally: Tally) -> Iterator[Row]:
+        seen: set[bytes] = set()
+        for row in rows:
+            digest = blake3(canonical_json(content_of(shape, row.values))).digest(16)
+            if digest in seen:
+                tally.affected += 1
+            else:
+                seen.add(digest)
+                yield row
+
+    def describe(self) -> str:
+        return "Removed exact duplicates, the first of each kept"

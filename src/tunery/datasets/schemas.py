@@ -1,0 +1,121 @@
+"""The recipe's sections ``training_data`` and ``sanitize``, and the options of an import that they make up."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from tunery.datasets.formats import IMPORTERS
+from tunery.datasets.quarantine import OnError
+from tunery.datasets.sanitize import SANITIZERS, SanitizeStep
+from tunery.datasets.shapes import ColumnMap
+from tunery.errors import InvalidInput, NotFound
+from tunery.kit.references import check_name, slug
+
+__all__ = ["AnyStep", "ImportOptions", "RowOptions", "SanitizeSection", "TrainingData"]
+
+if TYPE_CHECKING:
+    AnyStep: TypeAlias = SanitizeStep
+else:
+    AnyStep = Annotated[reduce(or_, (step for _, step in SANITIZERS)), Field(discriminator="step")]
+
+SanitizeSection: TypeAlias = list[AnyStep]
+"""The recipe's section ``sanitize``: steps in order, each ``{step: <name>, ...parameters}``."""
+
+
+class RowOptions(BaseModel):
+    """How the rows of a file are read and dealt out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str | None = Field(None, description="`jsonl`, `json` or `csv`; none: told by the file's ending.")
+    key: str | None = Field(None, min_length=1, description="Column that names a row; none: ids made of the content.")
+    columns: dict[str, str | list[str]] | None = Field(
+        None,
+        description="Which columns of the file are the prompt and the completion, the messages, or the text, such as "
+        "`{prompt: question, completion: answer}`; several are joined by a blank line. None: told by rule.",
+    )
+    on_error: OnError = Field(
+        "stop", description="A row that cannot be used: `stop` the import, or `quarantine` it, counted and kept."
+    )
+    validation_split: float | int = Field(
+        0.1, description="Part of the rows for validation: a fraction, or a number of rows. 0: none."
+    )
+    test_split: float | int = Field(
+        0.1, description="Part of the rows held out for evaluation: a fraction, or a number of rows. 0: none."
+    )
+
+    @field_validator("validation_split", "test_split", mode="before")
+    @classmethod
+    def _is_a_share(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError("must be a fraction of the rows (0.1) or a number of rows (200)")
+        if not value >= 0 or (isinstance(value, float) and value >= 1):
+            raise ValueError("a fraction lies from 0.0 to below 1.0; a number of rows is written without a point")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                IMPORTERS.get(name)
+            except NotFound as error:
+                raise ValueError(error.message) from error
+        return name
+
+    @field_validator("columns")
+    @classmethod
+    def _make_up_a_shape(cls, columns: dict[str, str | list[str]] | None) -> dict[str, str | list[str]] | None:
+        if columns is not None:
+            try:
+                ColumnMap.declared(columns)
+            except InvalidInput as error:
+                raise ValueError(error.message) from error
+        return columns
+
+
+class ImportOptions(RowOptions):
+    """How a file becomes a dataset version. Equal options and equal bytes make an equal version."""
+
+    sanitize: SanitizeSection = Field(default_factory=list, description="Sanitising steps, in order.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Which of the possible splits.")
+
+
+class TrainingData(RowOptions):
+    """The recipe's section ``training_data``: R5's four keys, and what they leave open."""
+
+    source: Literal["file"] = Field("file", description="Where the rows come from.")
+    path: str = Field(min_length=1, description="Path of the file, from the recipe's folder where it is relative.")
+    name: str | None = Field(None, description="Name of the dataset; none: the file's name.")
+    license: str | None = Field(None, max_length=100, description="SPDX id of the data's licence, such as `MIT`.")
+    url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")
+    description: str = Field("", max_length=10_000, description="What the data is, for the provenance record.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                check_name(name)
+            except InvalidInput as error:
+                raise ValueError(error.message) from error
+        return name
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the path."""
+        return self.path.replace("\\", "/").rsplit("/", 1)[-1]
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset's name, as given or made of the file's."""
+        return self.name or slug(self.file_name.rsplit(".", 1)[0]) or "dataset"
+
+    def import_options(self, sanitize: SanitizeSection, seed: int) -> ImportOptions:
+        """Return the options of the import, with the recipe's other sections that bear on it."""
+        own = {name: getattr(self, name) for name in RowOptions.model_fields}
+        return ImportOptions(**own, sanitize=sanitize, seed=seed)

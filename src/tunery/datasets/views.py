@@ -1,0 +1,86 @@
+"""Shapes of datasets as answers show them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from tunery.datasets.schemas import ImportOptions
+from tunery.platform.http import Camel
+
+__all__ = ["DatasetImport", "DatasetVersionView", "DatasetView", "JobStarted", "Provenance", "RowView"]
+
+
+class DatasetImport(Camel):
+    """A wish to import an uploaded file as a new version of a dataset; the dataset is made if it is new."""
+
+    name: str = Field(max_length=96, description="Name of the dataset.")
+    file_digest: str = Field(description="SHA-256 of the uploaded file.")
+    file_name: str = Field(max_length=250, description="The file's name; its ending tells the format.")
+    options: ImportOptions = Field(default_factory=ImportOptions, description="As in a recipe's training_data.")
+    license: str | None = Field(None, max_length=100, description="SPDX id of the data's licence.")
+    url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")
+    description: str = Field("", max_length=10_000, description="What the data is.")
+
+
+class DatasetView(Camel):
+    """A dataset."""
+
+    id: str
+    name: str
+    description: str
+    current_version: int
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class DatasetVersionView(Camel):
+    """A version of a dataset."""
+
+    id: str
+    reference: str
+    version: int
+    digest: str = Field(description="SHA-256 over the sorted pairs of row id and row hash.")
+    status: str
+    shape: str = Field(description="chat, prompt_completion or text.")
+    rows: dict[str, int] = Field(description="Number of rows by split.")
+    total_samples: int
+    size_bytes: int
+    source_digest: str
+    quarantined: int = Field(description="Rows set aside because they could not be used.")
+    quarantine_digest: str | None
+    created_by: str
+    created_at: datetime
+
+
+class RowView(Camel):
+    """A row."""
+
+    row_id: str
+    split: str
+    line: int = Field(description="Line of the source file.")
+    row: dict[str, Any]
+
+
+class Provenance(Camel):
+    """Where a dataset version came from and what was done to it (R1)."""
+
+    dataset_id: str
+    dataset_name: str
+    dataset_version: str
+    checksum: str
+    total_samples: int
+    sources: list[dict[str, Any]]
+    preprocessing_steps: list[dict[str, Any]]
+    quality_metrics: dict[str, Any]
+    compliance: dict[str, Any]
+    licensing: dict[str, Any]
+
+
+class JobStarted(Camel):
+    """The job that does the work; ``jobs.get`` and ``jobs.events`` tell how far it is."""
+
+    job_id: str

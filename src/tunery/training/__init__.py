@@ -1,0 +1,1 @@
+"""Training: runs, methods, checkpoints that resume exactly, and the trained files."""

@@ -1,0 +1,96 @@
+"""Use cases of training runs: ask for one, look at it, cancel it. The work itself is in ``runs.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from tunery import audit
+from tunery.datasets.operations import resolve_version as resolve_dataset
+from tunery.errors import InvalidInput, NotFound, Refused
+from tunery.kit.actor import Actor
+from tunery.kit.ids import new_id, parse_id
+from tunery.platform.db import Page, TenantSession, page_of
+from tunery.platform.jobs import cancel_job, enqueue_job
+from tunery.registry.operations import resolve_version
+from tunery.training.tables import RunMetric, TrainingRun
+from tunery.training.views import RunCreate
+
+__all__ = ["cancel_run", "create_run", "get_run", "list_runs", "run_metrics", "submit_run"]
+
+
+def create_run(session: TenantSession, actor: Actor, wish: RunCreate, *, run_id: str | None = None) -> TrainingRun:
+    """Write a run that ``execute_run`` then carries out; nothing is enqueued.
+
+    Args:
+        session: The deed's session.
+        actor: Who asks.
+        wish: What to train.
+        run_id: An id of the caller's choosing makes the call repeatable: what stands under it is returned.
+
+    Raises:
+        NotFound: No such dataset or base. InvalidInput: the base is an adapter.
+    """
+    if run_id is not None and (standing := session.get(TrainingRun, run_id)) is not None:
+        return standing
+    data = resolve_dataset(session, wish.dataset)
+    base = resolve_version(session, wish.base)
+    if base.kind == "adapter":
+        raise InvalidInput(f"{base.reference} is an adapter; train on its base, or merge it first")
+    row = TrainingRun(
+        id=run_id or new_id(),
+        name=wish.name,
+        method=wish.training.method,
+        config={**wish.training.model_dump(mode="json"), "save_best_model": wish.save_best_model},
+        dataset_version_id=data.id,
+        dataset_reference=data.reference,
+        dataset_digest=data.digest,
+        base_version_id=base.id,
+        base_reference=base.reference,
+        base_digest=base.manifest_digest,
+        created_by=actor.name,
+    )
+    session.add(row)
+    session.flush()
+    audit.record(session, actor, "run_created", f"runs/{row.id}", dataset=data.reference, base=base.reference)
+    return row
+
+
+def submit_run(session: TenantSession, actor: Actor, wish: RunCreate) -> TrainingRun:
+    """Write a run together with the job that carries it out. Raises: as ``create_run``."""
+    row = create_run(session, actor, wish)
+    row.job_id = enqueue_job(session, actor, "training.run", {"run_id": row.id}, f"runs/{row.id}").id
+    return row
+
+
+def get_run(session: TenantSession, run_id: str) -> TrainingRun:
+    """Return a run. Raises: NotFound."""
+    canonical = parse_id(run_id)
+    row = session.get(TrainingRun, canonical) if canonical else None
+    if row is None:
+        raise NotFound(f"there is no run {run_id[:100]!r}; `tunery runs list` shows what there is")
+    return row
+
+
+def list_runs(session: TenantSession, limit: int = 50, offset: int = 0) -> Page[TrainingRun]:
+    """Return runs, the newest first."""
+    return page_of(session, sa.select(TrainingRun).order_by(TrainingRun.created_at.desc()), limit, offset)
+
+
+def run_metrics(session: TenantSession, run_id: str) -> Sequence[RunMetric]:
+    """Return the points of a run's curves, by name and step."""
+    row = get_run(session, run_id)
+    statement = sa.select(RunMetric).where(RunMetric.run_id == row.id).order_by(RunMetric.name, RunMetric.step)
+    return session.scalars(statement).all()
+
+
+def cancel_run(session: TenantSession, actor: Actor, run_id: str) -> TrainingRun:
+    """End a run after its current step; a checkpoint is written. Raises: Refused: it is over, or a pipeline's."""
+    row = get_run(session, run_id)
+    if row.job_id is None:
+        raise Refused(f"run {row.id} belongs to a pipeline; cancel that one")
+    if cancel_job(session, row.job_id).status == "cancelled":
+        row.status = "cancelled"
+    audit.record(session, actor, "run_cancelled", f"runs/{row.id}")
+    return row

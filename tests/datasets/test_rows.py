@@ -1,0 +1,57 @@
+"""A row keeps its identity."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunery.datasets.quarantine import RowFault
+from tunery.datasets.rows import RowIds
+
+plain = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3)
+rows = st.lists(st.dictionaries(st.sampled_from("abc"), plain, max_size=3), max_size=12)
+
+
+def name_all(values: list[dict[str, Any]]) -> list[str]:
+    ids = RowIds(None)
+    return [ids.name(row, line) for line, row in enumerate(values, start=1)]
+
+
+@given(rows)
+def test_ids_are_unique_even_among_equal_rows(values: list[dict[str, Any]]) -> None:
+    assert len(set(name_all(values))) == len(values)
+
+
+@given(rows, st.randoms(use_true_random=False))
+def test_the_order_of_rows_and_columns_does_not_change_the_ids(
+    values: list[dict[str, Any]], rng: random.Random
+) -> None:
+    shuffled = [dict(reversed(row.items())) for row in values]
+    rng.shuffle(shuffled)
+    assert sorted(name_all(values)) == sorted(name_all(shuffled))
+
+
+def test_the_first_equal_row_has_the_id_it_would_have_alone() -> None:
+    alone = name_all([{"a": 1}])
+    assert name_all([{"a": 1}, {"b": 2}, {"a": 1}])[0] == alone[0]
+    assert len(alone[0]) == 32  # 128 bits in hex digits
+
+
+def test_a_key_column_names_its_rows() -> None:
+    ids = RowIds("id")
+    assert [ids.name({"id": "x-1"}, 1), ids.name({"id": 2}, 2)] == ["x-1", "2"]
+    assert ids.count == 2
+    with pytest.raises(RowFault, match="the key 'x-1' stands on line 1 already"):
+        ids.name({"id": "x-1"}, 3)
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"id": None}, {"id": ""}, {"id": True}, {"id": 1.5}, {"id": []}, {"id": "x" * 300}]
+)
+def test_a_row_without_a_usable_key_is_a_fault(row: dict[str, Any]) -> None:
+    with pytest.raises(RowFault, match="key"):
+        RowIds("id").name(row, 1)
