@@ -103,9 +103,9 @@ def test_a_finding_that_is_a_failure_is_printed_first(capsys: pytest.CaptureFixt
         (["modles"], "Did you mean 'models'"),
         (["models", "lst"], "Did you mean 'list'"),
         (["jobs", "list", "--limt", "3"], "--limit"),
-        (["jobs", "list", "--limit", "0"], "1<=x<=1000"),
+        (["jobs", "list", "--limit", "0"], "greater than or equal to 1"),
         (["run", "/nowhere/recipe.yaml"], "does not exist"),
-        (["chat", "m", "x", "--max-tokens", "0"], "x>=1"),
+        (["chat", "m", "x", "--max-tokens", "0"], "greater than or equal to 1"),
     ],
 )
 def test_a_wrong_command_line_is_one_message_and_exit_code_2(

@@ -13,10 +13,17 @@ from tunery.rooms import load_rooms
 
 load_rooms()
 
-SDK_NAMES: dict[str, str] = {}
+SDK_NAMES = {"datasets.import": "datasets.import_"}
 """Operation to SDK method, where Python or good sense want another name."""
 
-CLI_NAMES = {"models.version": "models show", "models.download": "models pull"}
+CLI_NAMES = {
+    "models.version": "models show",
+    "models.download": "models pull",
+    "chat.complete": "chat",
+    "chat.complete_text": "chat",
+    "chat.models": "deployments list",
+    "chat.model": "deployments get",
+}
 """Operation to command, where a person would look for another word."""
 
 OPERATIONS = [name for name, _ in ROUTES]

@@ -1,0 +1,150 @@
+"""``tunery datasets``."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from tunery.cli.noun import Limit, Noun, Offset
+from tunery.cli.output import Output, plain, sheet, table
+from tunery.cli.transfers import watching
+from tunery.cli.waiting import Wait, finish
+from tunery.client import Client
+from tunery.errors import InvalidInput
+
+noun = Noun("datasets", "Import, inspect and list datasets and their versions.")
+DataFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSONL, JSON or CSV file.")]
+Name = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the dataset.")]
+Ref = Annotated[str, typer.Argument(metavar="REFERENCE", help="name:2, or a name for its newest version.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="Which column is what, such as prompt=question; may be repeated. Default: by rule."),
+]
+
+
+@noun.command("inspect", example="tunery datasets inspect rows.jsonl")
+def inspect(file: DataFile, column: Columns = None) -> Output:
+    """Look at a data file: shape, columns, lengths, lines that cannot be used; nothing is imported."""
+    from tunery.datasets.inspection import inspect_file
+
+    found = inspect_file(file, columns=column_map(column or []))
+    shown = sheet(found, "format", "shape", "problem", "columns", "mapping", "rows", "malformed", "duplicates",
+                  "lengths", "labels", "metrics")  # fmt: skip
+    bad = table(found.bad_lines, "line", "reason", "text").shown if found.bad_lines else None
+    return Output(shown.data, shown.shown, [bad] if bad else [])
+
+
+@noun.command("import", example="tunery datasets import rows.jsonl --name addresses --on-error quarantine")
+def import_dataset(
+    file: DataFile,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: made of the file's name.")] = None,
+    column: Columns = None,
+    key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
+    on_error: Annotated[
+        Literal["stop", "quarantine"], typer.Option(help="A line that cannot be used: stop, or set it aside.")
+    ] = "stop",
+    validation_split: Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")] = "0.1",
+    test_split: Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")] = "0.1",
+    deduplicate: Annotated[bool, typer.Option(help="Keep the first of rows that are exactly equal.")] = False,
+    strip_key: Annotated[list[str] | None, typer.Option(help="Column to take away; may be repeated.")] = None,
+    max_len: Annotated[int | None, typer.Option(min=1, help="Take away rows with more characters.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which of the possible splits.")] = 0,
+    license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where the data was got from; noted, never fetched.")] = None,
+    description: Annotated[str, typer.Option(help="What the data is.")] = "",
+    wait: Wait = True,
+) -> Output:
+    """Import a file as a new version of a dataset."""
+    steps: list[dict[str, Any]] = [{"step": "strip_keys", "keys": strip_key}] if strip_key else []
+    steps += [{"step": "deduplicate"}] if deduplicate else []
+    steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
+    options = {
+        "columns": column_map(column or []),
+        "key": key,
+        "on_error": on_error,
+        "validation_split": _share("--validation-split", validation_split),
+        "test_split": _share("--test-split", test_split),
+        "sanitize": steps,
+        "seed": seed,
+    }
+    with Client() as client:
+        with watching("upload") as watch:
+            started = client.datasets.import_(
+                file,
+                name=name,
+                options=options,
+                license=license,
+                url=url,
+                description=description,
+                watch=partial(watch, str(file)),
+            )
+        finish(client, started.job_id, f"Import {file.name}", wait)
+        job = client.jobs.get(started.job_id)
+        return sheet(job.result or {"jobId": job.id, "status": job.status})
+
+
+@noun.command("list", example="tunery datasets list")
+def list_datasets(limit: Limit = 50, offset: Offset = 0) -> Output:
+    """List datasets."""
+    with Client() as client:
+        found = client.datasets.list(limit=limit, offset=offset)
+        return table(found, "name", "currentVersion", "description", "createdBy", "updatedAt")
+
+
+@noun.command("get", example="tunery datasets get addresses")
+def get_dataset(dataset: Name) -> Output:
+    """Show a dataset."""
+    with Client() as client:
+        return sheet(client.datasets.get(dataset))
+
+
+@noun.command("versions", example="tunery datasets versions addresses")
+def versions(dataset: Name) -> Output:
+    """List a dataset's versions, the newest first."""
+    with Client() as client:
+        found = client.datasets.versions(dataset)
+        return table(found, "reference", "status", "shape", "rows", "quarantined", "digest", "createdAt")
+
+
+@noun.command("rows", example="tunery datasets rows addresses:1 --split test --limit 3")
+def rows(
+    reference: Ref,
+    split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
+    limit: Limit = 20,
+    offset: Offset = 0,
+) -> Output:
+    """Show rows of a version, in the order of their import."""
+    with Client() as client:
+        found = client.datasets.rows(reference, split=split, limit=limit, offset=offset)
+    shown = [item | {"row": json.dumps(item["row"], ensure_ascii=False)} for item in plain(found)]
+    return Output(plain(found), table(shown, "line", "split", "rowId", "row").shown)
+
+
+@noun.command("provenance", example="tunery datasets provenance addresses:1")
+def provenance(reference: Ref) -> Output:
+    """Show where a version came from and what was done to it."""
+    with Client() as client:
+        return sheet(client.datasets.provenance(reference))
+
+
+def column_map(pairs: list[str]) -> dict[str, str | list[str]] | None:
+    """Read ``prompt=question,context`` pairs as a recipe's ``columns``. Raises: InvalidInput: one is no pair."""
+    found: dict[str, str | list[str]] = {}
+    for pair in pairs:
+        target, equals, source = pair.partition("=")
+        if not equals or not source:
+            raise InvalidInput(f"--column {pair!r} is not understood; write it like prompt=question")
+        names = source.split(",")
+        found[target] = names if len(names) > 1 else source
+    return found or None
+
+
+def _share(option: str, text: str) -> float | int:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option} {text!r} is neither a fraction such as 0.1 nor a number of rows") from error

@@ -1,0 +1,47 @@
+"""Wait for a job and show what it reports; or do not wait, and say how to look."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tunery.cli.live import open_screen
+from tunery.cli.output import note
+from tunery.client import Client
+from tunery.errors import Cancelled, error_from_problem
+
+__all__ = ["Wait", "finish"]
+
+Wait = Annotated[bool, typer.Option(help="Wait until it is done; without a server nothing works on it otherwise.")]
+
+
+def finish(client: Client, job_id: str | None, title: str, wait: bool) -> None:
+    """Wait until a job has finished.
+
+    Args:
+        client: The client.
+        job_id: The job; None where there is nothing to wait for.
+        title: What it does, for the screen.
+        wait: False only says how to look.
+
+    Raises:
+        TuneryError: The error that the job failed with. Cancelled: somebody cancelled it.
+    """
+    if job_id is None:
+        return
+    if not wait:
+        note(f"{title} as job {job_id}; look with: tunery jobs events {job_id}")
+        return
+    stage = {"name": job_id, "title": title, "status": "running", "seconds": None, "detail": None}
+    with open_screen() as screen:
+        screen.stages([stage])
+        for _, event in client.jobs.events(job_id):
+            screen.event(event)
+        job = client.jobs.get(job_id)
+        seconds = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else None
+        screen.stages([stage | {"status": job.status, "seconds": seconds}])
+    if job.status == "cancelled":
+        raise Cancelled(f"job {job_id} was cancelled; `tunery jobs retry {job_id}` goes on with it")
+    if job.status == "failed":
+        raise error_from_problem(job.error or {})
