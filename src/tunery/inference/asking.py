@@ -1,19 +1,18 @@
-"""One question to a running engine: bounded retries, errors in the house's terms."""
+"""One question to a running engine: bounded retries, and what goes wrong in the house's terms."""
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from typing import Any
 
 import httpx
 
-from tunery.errors import EngineFailed, MalformedRequest
+from tunery.errors import EngineFailed, MalformedRequest, NotFound, TuneryError, Unavailable
 from tunery.inference.child import log_tail
 from tunery.inference.ports import RunningEngine
 
-__all__ = ["ask", "engine_client"]
+__all__ = ["ask", "engine_client", "refusal"]
 
 _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.2
@@ -41,8 +40,10 @@ def ask(client: httpx.Client, engine: RunningEngine, path: str, body: dict[str, 
         what: Names the question in an error, such as ``prompt 7``.
 
     Raises:
-        EngineFailed: it died, or still does not answer. MalformedRequest: it refuses the question.
+        EngineFailed: it died, failed, or still does not answer. MalformedRequest: it refuses the question.
+        NotFound: it holds no such adapter.
     """
+    trouble = ""
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
@@ -58,14 +59,33 @@ def ask(client: httpx.Client, engine: RunningEngine, path: str, body: dict[str, 
             continue
         if response.status_code < 400:
             return dict(response.json())
-        trouble = _reason(response)
-        if response.status_code not in (429, 503):
-            break
-    else:
-        raise EngineFailed(f"{engine.name} does not answer {what} after {_ATTEMPTS} tries: {trouble}")
-    if response.status_code < 500:
-        raise MalformedRequest(f"{engine.name} refuses {what}: {trouble}")
-    raise EngineFailed(f"{engine.name} failed at {what}: {trouble}; its log is {engine.log_path}")
+        error = refusal(engine, response)
+        if not isinstance(error, Unavailable) or isinstance(error, EngineFailed):
+            raise type(error)(f"{what}: {error.message}", **error.details)
+        trouble = error.message
+    raise EngineFailed(f"{engine.name} does not answer {what} after {_ATTEMPTS} tries: {trouble}")
+
+
+def refusal(engine: RunningEngine, response: httpx.Response) -> TuneryError:
+    """Return the error that an engine's response of status 400 or more stands for; its body must have been read."""
+    status = response.status_code
+    try:
+        problem = response.json()["error"]
+        message, kind = str(problem["message"]), str(problem.get("type"))
+    except (ValueError, KeyError, TypeError):
+        message, kind = f"HTTP {status}", ""
+    if status == 404:
+        return NotFound(message)
+    if status in (400, 413, 422):
+        too_long = kind == "exceed_context_size_error" or "tokens of context" in message
+        return MalformedRequest(message, **({"code": "context_length_exceeded"} if too_long else {}))
+    # llama.cpp answers 500 where a template raises, for instance as two turns of one role follow each other.
+    _, template_raised, reason = message.partition("Jinja Exception: ")
+    if template_raised:
+        return MalformedRequest(f"the model's chat template refuses the messages: {reason}", param="messages")
+    if status in (429, 503):
+        return Unavailable("the engine is busy; try again in a moment")
+    return EngineFailed(f"{engine.name} failed at a request ({status}); its log is {engine.log_path}")
 
 
 def _check_alive(engine: RunningEngine, what: str) -> None:
@@ -75,10 +95,3 @@ def _check_alive(engine: RunningEngine, what: str) -> None:
             f"{log_tail(engine.log_path)}",
             log=str(engine.log_path),
         )
-
-
-def _reason(response: httpx.Response) -> str:
-    try:
-        return str(response.json()["error"]["message"])
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return f"HTTP {response.status_code}: {response.text[:200]}"

@@ -70,16 +70,23 @@ def convert(
     """Make and prove what is missing of an order of ``converted``; runs in the child process."""
     model_dir, model = map(Path, order["model"])
     if not _is_whole(model):
+        _go_on(cancelled)
         with write_whole(model) as partial:
             transformers_to_gguf(model_dir, partial, dtype="f16")
             _keep_proof(model, partial, prove_parity(model_dir, partial))
     for folder, out in order["adapters"]:
         adapter_dir, adapter = Path(folder), Path(out)
         if not _is_whole(adapter):
+            _go_on(cancelled)
             with write_whole(adapter) as partial:
                 adapter_to_gguf(adapter_dir, model_dir, partial, dtype="f32")
                 _keep_proof(adapter, partial, prove_parity(model_dir, model, adapter_dir, partial))
     return {}
+
+
+def _go_on(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled
 
 
 def _keep_proof(path: Path, partial: Path, report: ParityReport) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -26,7 +27,7 @@ def begin() -> tuple[dict[str, Any], Callable[[int], None]]:
     report = os.dup(1)
     os.dup2(2, 1)
     order = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
     if sys.platform == "linux":
         _end_by_signal()
 
@@ -37,9 +38,11 @@ def begin() -> tuple[dict[str, Any], Callable[[int], None]]:
     return order, ready
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 4096):
-        pass
+def _end_with_parent(parent: int) -> None:
+    # A process that the parent forked may hold the pipe open after its death; then the change of parent tells.
+    while os.getppid() == parent:
+        if select.select([0], [], [], 1.0)[0] and not os.read(0, 4096):
+            break
     os._exit(3)
 
 

@@ -56,7 +56,6 @@ def _shape(engine: ChildEngine, body: dict[str, Any], adapter: str | None) -> di
     temperature = checked.setdefault("temperature", 1.0)
     # Its own defaults would cut the tail in ways OpenAI's API does not; for greedy answers a full sort is wasted.
     cut = {"samplers": ["temperature", "top_p"]} if temperature > 0 else {"samplers": ["top_k"], "top_k": 1}
-    # Adapters that are not named here would keep the scale they were loaded with.
     scales = [{"id": number, "scale": float(held.name == adapter)} for number, held in enumerate(engine.spec.adapters)]
     return {"top_p": 1.0, **checked, **cut, "lora": scales}
 

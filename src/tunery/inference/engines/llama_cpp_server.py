@@ -25,8 +25,8 @@ def _parameters(xllamacpp: ModuleType, order: dict[str, Any]) -> Any:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = order["model"]
     parameters.model_alias = {"model"}
-    parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, 1.0) for path in order["adapters"]]
-    parameters.lora_init_without_apply = True
+    # At scale 0 a request that names no adapter is answered by the base alone.
+    parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, 0.0) for path in order["adapters"]]
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
     parameters.api_keys = [order["key"]]
@@ -35,7 +35,8 @@ def _parameters(xllamacpp: ModuleType, order: dict[str, Any]) -> Any:
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = order["threads"]
     parameters.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
     parameters.force_pure_content_parser = True
-    parameters.cache_ram_mib = 0
+    parameters.prefill_assistant = False
+    parameters.cache_ram_mib = 0  # each slot keeps its last prompt; 8 GiB of older ones are not worth their memory
     parameters.ui = False
     parameters.endpoint_slots = False
     parameters.endpoint_metrics = True
