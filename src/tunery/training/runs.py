@@ -103,8 +103,8 @@ def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
 def _keep(context: JobContext, run: TrainingRun, result: dict[str, Any]) -> TrainingRun:
     blobs, tenant_id = context.ground.blobs, context.tenant_id
     output = Path(result.pop("output_dir"))
-    kept = [(f["name"], blobs.put(tenant_id, output / f["name"])) for f in result.pop("files")]
-    row_ids = blobs.put(tenant_id, Path(result.pop("consumed_rows_path")), "application/x-ndjson")
+    kept = [(name, blobs.put(tenant_id, output / name)) for name in result.pop("files")]
+    row_ids = blobs.put(tenant_id, Path(result.pop("row_ids_path")), "application/x-ndjson")
     with context.session() as session:
         run = get_run(session, run.id)
         run.status, run.finished_at, run.metrics = "succeeded", now(), result
