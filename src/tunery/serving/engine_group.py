@@ -125,7 +125,9 @@ class EngineGroup:
             if isinstance(fault, _LASTING) or self.tries[member] >= allowed:
                 self.refused[member] = _for_people(fault)
         proven_fails = any(member not in new for member in faults)
-        self._pause("; ".join(sorted({_for_people(fault) for fault in faults.values()})) if proven_fails else self.trouble)
+        self._pause(
+            "; ".join(sorted({_for_people(fault) for fault in faults.values()})) if proven_fails else self.trouble
+        )
         if all(member in self.refused for member in faults):
             self.retry_at = 0.0
 

@@ -16,7 +16,7 @@ from tunery.serving.directory import Directory, Route
 from tunery.serving.engine_group import EngineGroup, HeldEngine
 from tunery.serving.loading import NotLoaded, load
 from tunery.serving.observing import observe
-from tunery.serving.statuses import write_observations
+from tunery.serving.statuses import with_observations, write_observations
 from tunery.serving.targets import EngineKey, Member, Target, read_targets
 
 __all__ = ["EnginePool"]
@@ -123,6 +123,8 @@ class EnginePool:
             self._notice(targets)
             observations = [seen for target in targets if (seen := observe(target, self._groups)) is not None]
         if observations:
+            # Published first: whoever reads in the row that a version is ready finds it answering.
+            self._directory = Directory(with_observations(targets, observations))
             write_observations(self._ground.database, observations)
             targets = read_targets(self._ground.database)
         self._directory = Directory(targets)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -17,7 +18,7 @@ from tunery.registry.operations.register import node_of
 from tunery.serving.tables import Deployment
 from tunery.serving.targets import Member, Target
 
-__all__ = ["Observation", "write_observations"]
+__all__ = ["Observation", "with_observations", "write_observations"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,17 @@ class Observation:
     def flips(self) -> bool:
         """Whether another version answers from now on."""
         return self.served is not None and self.served != self.target.served
+
+
+def with_observations(targets: Iterable[Target], observations: Iterable[Observation]) -> list[Target]:
+    """Return the targets as they are once the observations are written."""
+    by_id = {seen.target.id: seen for seen in observations}
+    return [
+        replace(t, status=seen.status, status_reason=seen.reason, served=seen.served)
+        if (seen := by_id.get(t.id))
+        else t
+        for t in targets
+    ]
 
 
 def write_observations(database: Database, observations: list[Observation]) -> None:
