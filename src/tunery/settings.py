@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     context_length: int = Field(2048, ge=128, description="Tokens of context of an engine, at most the model's own.")
     engine_start_seconds: float = Field(300, gt=0, description="Seconds an engine may take until it answers.")
     max_upload_bytes: int = Field(200_000_000_000, gt=0, description="Largest upload, in bytes.")
+    max_request_bytes: int = Field(10_000_000, gt=0, description="Largest body of an inference request, in bytes.")
     max_row_bytes: int = Field(10_000_000, gt=0, description="Longest line of a data file, in bytes.")
     worker_name: str = Field("local", description="Stable name of this worker; two workers at once need two names.")
     worker_slots: int = Field(2, ge=1, le=64, description="Jobs that one worker runs at the same time.")
