@@ -24,6 +24,8 @@ __all__ = [
     "STAGES",
     "base_source",
     "cancel_pipeline",
+    "check_inputs",
+    "find_by_key",
     "finish_stage",
     "get_pipeline",
     "list_pipelines",
@@ -51,7 +53,7 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
         RecipeInvalid: All faults at once; nothing was started. NotFound: an input was never uploaded.
     """
     recipe = parse_recipe(wish.recipe)
-    _check_inputs(ground, actor, recipe, wish)
+    check_inputs(ground, actor, recipe, wish)
     key = pipeline_key(recipe, wish)
     earlier = find_by_key(session, key)
     if earlier is not None and not wish.again:
@@ -192,7 +194,8 @@ def _enqueue(session: TenantSession, actor: Actor, row: Pipeline, stage: Pipelin
     stage.job_id = enqueue_job(session, actor, "pipelines.stage", payload, f"pipelines/{row.id}").id
 
 
-def _check_inputs(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart) -> None:
+def check_inputs(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart) -> None:
+    """Check that all local files were uploaded. Raises: RecipeInvalid: names those missing. NotFound: a digest."""
     faults = [
         {"path": path, "message": "was not uploaded; send its digest in `inputs`"}
         for path in recipe.local_paths()

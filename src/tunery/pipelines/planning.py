@@ -1,28 +1,189 @@
-"""What a recipe would do, how long and in how much memory, without starting it."""
+"""What a recipe would do, how long and in how much memory. Everything is done in a scratch folder; nothing is kept."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunery.datasets.build import Built, build_version
+from tunery.datasets.delta import read_rows
+from tunery.datasets.formats import guess_format
+from tunery.datasets.quarantine import Quarantine
 from tunery.kit.actor import Actor
-from tunery.pipelines.operations import STAGES, find_by_key, pipeline_key, pipeline_view
-from tunery.pipelines.recipe import parse_recipe
+from tunery.kit.ids import new_id
+from tunery.kit.units import format_bytes, format_seconds
+from tunery.pipelines.operations import STAGES, base_source, check_inputs, find_by_key, pipeline_key, pipeline_view
+from tunery.pipelines.recipe import Recipe, parse_recipe
 from tunery.pipelines.schemas import PipelinePlan, PipelineStart, PlannedStage
+from tunery.platform.compute import ENTRIES, run_in_child
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
+from tunery.registry.bases import find_base, materialize_base
+from tunery.registry.operations import checkout_version
+from tunery.training.schemas import TrainingSection, TrainSpec
 
 __all__ = ["plan_pipeline"]
 
+ENTRIES.register("training.estimate")("tunery.training.fit:estimate")
+
+_CHARACTERS_A_TOKEN = 3.0
+_SHARE_OF_GEMM_WHEN_ANSWERING = 0.04
+"""Part of the speed of bare matrix products that answering reaches, token by token, four answers at a time."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    built: Built
+    train: Path
+    validation: Path
+    test_characters: list[int]
+
 
 def plan_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: PipelineStart) -> PipelinePlan:
-    """Tell what a recipe would do."""
+    """Tell what a recipe would do.
+
+    The data is really read, sanitised and split, the rows are really counted in tokens; the time of training is its
+    floating-point operations over a measured speed.
+
+    Raises:
+        RecipeInvalid, RowInvalid, InvalidInput: as the run itself would.
+    """
     recipe = parse_recipe(wish.recipe)
+    check_inputs(ground, actor, recipe, wish)
+    scratch = ground.settings.folder("plans", new_id())
+    try:
+        rows = _read_rows(ground, actor, recipe, wish, scratch)
+        folder, base_detail = _base_folder(ground, actor, recipe, wish, scratch)
+        estimate = _estimate(ground, recipe, rows, folder, scratch) if folder else None
+    finally:
+        shutil.rmtree(scratch)
     key = pipeline_key(recipe, wish)
     earlier = find_by_key(session, key)
+    stages = _stages(recipe, rows, base_detail, estimate)
     return PipelinePlan(
         name=recipe.model.name,
         key=key,
-        stages=[PlannedStage(name=name, title=title, detail="") for name, title in STAGES.items()],
-        seconds=0,
-        peak_memory_bytes=0,
-        notes=[],
+        stages=stages,
+        seconds=sum(stage.seconds or 0 for stage in stages),
+        peak_memory_bytes=int(estimate["peak_memory_bytes"]) if estimate else 0,
+        notes=_notes(rows, estimate),
         earlier=pipeline_view(session, earlier).status if earlier else None,
     )
+
+
+def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart, scratch: Path) -> _Rows:
+    section = recipe.training_data
+    digest = wish.inputs[section.path]
+    ground.blobs.checkout(actor.tenant_id, str(digest), scratch / "source")
+    options = section.import_options(recipe.sanitize, recipe.seed)
+    table = scratch / "table"
+    built = build_version(
+        scratch / "source",
+        options.format or guess_format(section.file_name),
+        options,
+        table=table,
+        import_id="plan",
+        scratch=scratch,
+        quarantine=Quarantine(options.on_error),
+        max_row_bytes=ground.settings.max_row_bytes,
+    )
+    for split in ("train", "validation"):
+        with (scratch / f"{split}.jsonl").open("w", encoding="utf-8") as file:
+            for row in read_rows(table, built.written.number, split=split):
+                file.write(json.dumps({"row_id": row.row_id, **row.values}, ensure_ascii=False) + "\n")
+    test = [len(row.content) for row in read_rows(table, built.written.number, split="test")]
+    return _Rows(built, scratch / "train.jsonl", scratch / "validation.jsonl", test)
+
+
+def _base_folder(
+    ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart, scratch: Path
+) -> tuple[Path | None, str]:
+    source = base_source(recipe, wish.inputs)
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        found = find_base(session, source)
+    if found is not None:
+        return checkout_version(ground, actor.tenant_id, found.id), f"{found.reference} is here already"
+    if source.kind == "hub":
+        return None, f"{source.text} would be fetched from the Hub"
+    folder = materialize_base(ground, actor.tenant_id, source, scratch / "base")
+    return folder, f"{source.text} would be converted and registered"
+
+
+def _estimate(ground: Ground, recipe: Recipe, rows: _Rows, folder: Path, scratch: Path) -> dict[str, Any]:
+    training = {name: getattr(recipe, name) for name in TrainingSection.model_fields}
+    spec = TrainSpec(
+        **training,
+        model_dir=str(folder),
+        train_path=str(rows.train),
+        validation_path=str(rows.validation) if rows.built.written.rows.get("validation") else None,
+        work_dir=str(scratch / "work"),
+        output_dir=str(scratch / "output"),
+        threads=ground.settings.threads or None,
+    )
+    return run_in_child(
+        "training.estimate",
+        spec.model_dump(mode="json"),
+        log_path=ground.settings.folder("logs") / "plan.log",
+        on_event=lambda event: None,
+        cancelled=lambda: False,
+    )
+
+
+def _stages(recipe: Recipe, rows: _Rows, base_detail: str, estimate: dict[str, Any] | None) -> list[PlannedStage]:
+    split = ", ".join(f"{count} {name}" for name, count in rows.built.written.rows.items())
+    test = rows.built.written.rows.get("test", 0)
+    measured = min(test, recipe.evaluation.max_rows or test)
+    gate = f"{len(recipe.gate.criteria)} criteria" if recipe.gate else "none"
+    deploy = f"as {recipe.deployment.name or recipe.model.name}" if recipe.deployment.auto_deploy else "not asked for"
+    train = "cannot be told before the base is here"
+    if estimate:
+        train = (
+            f"{estimate['rows']} rows, {estimate['tokens']} tokens, {estimate['steps']} steps on {estimate['device']}; "
+            f"{estimate['trainable_params']:,} of {estimate['total_params']:,} parameters"
+        )
+    details: dict[str, tuple[str, float | None]] = {
+        "import": (split, 1.0 + rows.built.read / 5000),
+        "base": (base_detail, 1.0 if "already" in base_detail else 10.0),
+        "train": (train, estimate["seconds"] if estimate else None),
+        "register": (f"{recipe.model.name}, signed with Ed25519", 1.0),
+        "evaluate": (
+            f"{', '.join(recipe.evaluation.metrics)} on {measured} held-out rows, base and tuned",
+            _answering_seconds(recipe, rows, measured, estimate) if estimate else None,
+        ),
+        "gate": (gate, 0.5),
+        "deploy": (deploy, 10.0 if recipe.deployment.auto_deploy else 0.0),
+    }
+    return [
+        PlannedStage(name=name, title=title, detail=details[name][0], seconds=details[name][1])
+        for name, title in STAGES.items()
+    ]
+
+
+def _answering_seconds(recipe: Recipe, rows: _Rows, measured: int, estimate: dict[str, Any]) -> float:
+    """Two models answer each row: about its own length in tokens, at two operations a parameter and token."""
+    mean = sum(rows.test_characters) / max(1, len(rows.test_characters)) / _CHARACTERS_A_TOKEN
+    tokens = 2 * measured * min(mean, recipe.evaluation.max_tokens)
+    flops = 2.0 * float(estimate["total_params"]) * tokens
+    return 15.0 + flops / (float(estimate["gemm_flops_per_second"]) * _SHARE_OF_GEMM_WHEN_ANSWERING)
+
+
+def _notes(rows: _Rows, estimate: dict[str, Any] | None) -> list[str]:
+    notes = []
+    if rows.built.quarantined:
+        notes.append(f"{rows.built.quarantined} rows would be set aside as unusable")
+    notes += [
+        f"{step.step} would change or drop {step.affected_samples} rows"
+        for step in rows.built.steps
+        if step.affected_samples
+    ]
+    if estimate and estimate["dropped_rows"]:
+        notes.append(f"{estimate['dropped_rows']} rows over max_length would be left out")
+    if estimate:
+        memory, seconds = format_bytes(estimate["peak_memory_bytes"]), format_seconds(estimate["seconds"])
+        notes.append(
+            f"training alone: about {seconds} and {memory} in {estimate['dtype']}, on an otherwise idle machine"
+        )
+    return notes

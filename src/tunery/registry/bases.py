@@ -29,13 +29,15 @@ from tunery.kit.references import slug
 from tunery.lineage.operations import Node, link
 from tunery.platform.compute import ENTRIES, run_in_child
 from tunery.platform.db import TenantSession
+from tunery.platform.ground import Ground
 from tunery.platform.jobs import JobContext
+from tunery.registry.manifest import check_file_path
 from tunery.registry.operations import prepare_version, register_version, resolve_version
 from tunery.registry.operations.register import node_of
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
 from tunery.registry.tables import ModelVersion
 
-__all__ = ["BaseSource", "convert_gguf", "find_base", "obtain_base"]
+__all__ = ["BaseSource", "convert_gguf", "find_base", "materialize_base", "obtain_base"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
 _HUB_FILES = [
@@ -110,6 +112,15 @@ def obtain_base(context: JobContext, source: BaseSource) -> ModelVersion:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def materialize_base(ground: Ground, tenant_id: str, source: BaseSource, folder: Path) -> Path:
+    """Write a packaged or uploaded base into a folder without registering it. Raises: as ``obtain_base``."""
+    if source.kind == "package":
+        _convert(ground, _gguf_in_package(source.text), folder, lambda: False)
+    for path, digest in source.files.items():
+        ground.blobs.checkout(tenant_id, digest, folder / check_file_path(path))
+    return folder
+
+
 def convert_gguf(
     order: dict[str, Any], emit: Callable[[dict[str, Any]], None], cancelled: Callable[[], bool]
 ) -> dict[str, Any]:
@@ -155,13 +166,7 @@ def _register(context: JobContext, source: BaseSource, obtained: _Obtained) -> M
 def _from_package(context: JobContext, source: BaseSource, work: Path) -> _Obtained:
     path = _gguf_in_package(source.text)
     context.progress({"type": "note", "text": f"converting {path.name}"})
-    report = run_in_child(
-        "registry.convert_gguf",
-        {"gguf_path": str(path), "out_dir": str(work / "model")},
-        log_path=context.ground.settings.folder("logs") / "convert.log",
-        on_event=context.progress,
-        cancelled=context.cancelled,
-    )
+    report = _convert(context.ground, path, work / "model", context.cancelled)
     package = source.text.removeprefix("package:").split("/")[0]
     metadata = {"source": {"type": "package", "package": package, "version": _version_of(package), "file": path.name}}
     digest = sha256_file(path)
@@ -171,6 +176,16 @@ def _from_package(context: JobContext, source: BaseSource, work: Path) -> _Obtai
         metadata,
         report["license"],
         Node("source", digest, f"{package}/{path.name}", digest),
+    )
+
+
+def _convert(ground: Ground, path: Path, out_dir: Path, cancelled: Callable[[], bool]) -> dict[str, Any]:
+    return run_in_child(
+        "registry.convert_gguf",
+        {"gguf_path": str(path), "out_dir": str(out_dir)},
+        log_path=ground.settings.folder("logs") / "convert.log",
+        on_event=lambda event: None,
+        cancelled=cancelled,
     )
 
 

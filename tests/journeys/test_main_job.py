@@ -1,0 +1,126 @@
+"""The main job as a person sees it: one command, killed at any moment, ends the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.journeys.conftest import Place, make_place
+
+
+def _adapter_digest(place: Place, result: Any) -> str:
+    version = place.run("models", "version", result["model"]["reference"])
+    return next(
+        file["digests"]["sha256"]
+        for file in version["manifest"]["files"]
+        if file["path"] == "adapter_model.safetensors"
+    )
+
+
+def _children(word: str) -> list[int]:
+    """Return the processes whose command line has the word."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            if word.encode() in command and ") Z" not in stat:
+                found.append(int(entry.name))
+    return found
+
+
+def _training_children(place: Place) -> list[int]:
+    found = []
+    for pid in _children("tunery.training.fit"):
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        if f"TUNERY_HOME={place.home}".encode() in environment.split(b"\0"):
+            found.append(pid)
+    return found
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(stranger_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Any]:
+    """A finished main job that nobody disturbed."""
+    place = make_place(tmp_path_factory.mktemp("calm"), stranger_folder)
+    return place, place.job()
+
+
+@pytest.mark.journey
+def test_one_command_ends_with_a_measured_signed_deployed_version(uninterrupted: tuple[Place, Any]) -> None:
+    place, result = uninterrupted
+    assert result["model"]["reference"] == "capitals:1.0.0"
+    assert result["model"]["signature"]["verified"]
+    assert {score["metric"] for score in result["scores"]} == {"exact_match", "token_f1"}
+    assert all(score["base"]["n"] == score["tuned"]["n"] == 8 for score in result["scores"])
+    assert result["deployment"]["status"] == "ready"
+    lineage = place.run("models", "lineage", "capitals:1.0.0")
+    assert {node["type"] for node in lineage["nodes"]} >= {"source", "dataset_version", "run", "base_model"}
+
+
+@pytest.mark.journey
+def test_the_same_command_again_shows_what_is_finished(uninterrupted: tuple[Place, Any]) -> None:
+    place, result = uninterrupted
+    began = time.monotonic()
+    assert place.job() == result
+    assert time.monotonic() - began < 30
+    assert len(place.run("models", "versions", "capitals")) == 1
+
+
+@pytest.mark.journey
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(
+    uninterrupted: tuple[Place, Any], stranger_folder: Path, tmp_path: Path, seed: int
+) -> None:
+    calm_place, calm = uninterrupted
+    place = make_place(tmp_path, stranger_folder)
+    draw = random.Random(seed)
+    for number in range(4):
+        process = place.start("run", str(place.recipe), "--json")
+        deadline = time.monotonic() + 120
+        while not (children := _training_children(place)) and process.poll() is None:
+            assert time.monotonic() < deadline, "training did not start"
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, 4))
+        if number % 2:  # only the child dies: the worker reports it
+            for pid in children:
+                if pid in _training_children(place):
+                    os.killpg(pid, signal.SIGKILL)
+            process.communicate(timeout=300)
+        else:  # only the worker dies: its child must not live on
+            process.kill()
+            process.communicate(timeout=60)
+            deadline = time.monotonic() + 10
+            while _training_children(place):
+                assert time.monotonic() < deadline, "the child outlived its worker"
+                time.sleep(0.05)
+    result = place.job()
+    assert _adapter_digest(place, result) == _adapter_digest(calm_place, calm)
+    assert len(place.run("models", "versions", "capitals")) == 1
+
+
+@pytest.mark.journey
+def test_a_flipped_bit_in_a_stored_artifact_is_refused(stranger_folder: Path, tmp_path: Path) -> None:
+    place = make_place(tmp_path, stranger_folder, epochs=1)
+    result = place.job()
+    digest = _adapter_digest(place, result)
+    blob = next(place.home.glob(f"blobs/*/{digest[:2]}/{digest}"))
+    blob.chmod(0o600)
+    data = bytearray(blob.read_bytes())
+    data[-1] ^= 1
+    blob.write_bytes(data)
+    process = place.start("models", "verify", "capitals:1.0.0")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert digest in err
