@@ -57,16 +57,26 @@ class Policy:
             places: ``int64 [tokens]``, positions in the flattened ids that predict the labels.
             labels: ``int64 [tokens]``.
         """
-        causal = self.causal
         with self._autocast():
             if self.plain_head:
-                hidden = causal.base_model(input_ids=ids, use_cache=False).last_hidden_state
-                rows = hidden.reshape(-1, hidden.shape[-1]).index_select(0, places)
-                head = causal.get_output_embeddings()
-                return linear_cross_entropy(rows, head.weight, labels, self.machine.dtype)
-            logits = causal(input_ids=ids, use_cache=False).logits
-            rows = logits.reshape(-1, logits.shape[-1]).index_select(0, places)
-            return F.cross_entropy(rows.float(), labels, reduction="sum")
+                rows = self._hidden(ids, places)
+                return linear_cross_entropy(
+                    rows, self.causal.get_output_embeddings().weight, labels, self.machine.dtype
+                )
+            return F.cross_entropy(self.logits(ids, places).float(), labels, reduction="sum")
+
+    def logits(self, ids: Tensor, places: Tensor) -> Tensor:
+        """Return the logits ``[tokens, vocabulary]`` at the places; arguments as for ``token_loss``."""
+        with self._autocast():
+            if self.plain_head:
+                head: Tensor = self.causal.get_output_embeddings()(self._hidden(ids, places))
+                return head
+            logits: Tensor = self.causal(input_ids=ids, use_cache=False).logits
+            return logits.reshape(-1, logits.shape[-1]).index_select(0, places)
+
+    def _hidden(self, ids: Tensor, places: Tensor) -> Tensor:
+        hidden: Tensor = self.causal.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        return hidden.reshape(-1, hidden.shape[-1]).index_select(0, places)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.machine.dtype == torch.float32:

@@ -11,6 +11,8 @@ from tunery.errors import InvalidInput
 from tunery.training.ports import METHODS, LossSum
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tunery.training.model import Policy
     from tunery.training.text import ChatText, Tokens
 
@@ -48,7 +50,12 @@ class Sft:
         return SftExample(row["row_id"], array("i", tokens.ids), targets)
 
     def loss(self, policy: Policy, examples: Sequence[SftExample]) -> LossSum:
-        """Sum the cross-entropy over the learned tokens.
+        """Sum the cross-entropy over the learned tokens."""
+        ids, places, labels = self.batch(policy, examples)
+        return LossSum(policy.token_loss(ids, places, labels), len(labels))
+
+    def batch(self, policy: Policy, examples: Sequence[SftExample]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ids ``[batch, length]``, the places in them (flattened) that predict a target, and the targets.
 
         Sequences are padded on the right and no mask is needed: a token never looks at what comes after it, and
         padding is never a target. The vocabulary is only computed where a target follows.
@@ -62,13 +69,11 @@ class Sft:
             ids[number, : example.length] = torch.frombuffer(example.ids, dtype=torch.int32)
             places.extend(number * longest + target - 1 for target in example.targets)
             labels.extend(example.ids[target] for target in example.targets)
-        device = policy.device
-        total = policy.token_loss(
-            ids.to(device),
-            torch.frombuffer(places, dtype=torch.int64).to(device),
-            torch.frombuffer(labels, dtype=torch.int32).long().to(device),
+        return (
+            ids.to(policy.device),
+            torch.frombuffer(places, dtype=torch.int64).to(policy.device),
+            torch.frombuffer(labels, dtype=torch.int32).long().to(policy.device),
         )
-        return LossSum(total, len(labels))
 
 
 def _tokens(row: Mapping[str, Any], text: ChatText) -> Tokens:
