@@ -1,4 +1,4 @@
-"""The documents tell the truth: reference pages are those of the code, links lead somewhere, the README's words exist."""
+"""The documents tell the truth: reference pages are those of the code, links lead somewhere, commands exist."""
 
 from __future__ import annotations
 

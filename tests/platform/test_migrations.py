@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from tests.fixtures import Cluster
 
+from tests.fixtures import Cluster
 from tunery.errors import SchemaNewer
 from tunery.platform.db import Base
 from tunery.platform.db.engine import make_engine

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 
 from tunery.platform.db.base import Base, Json
 
 
-def _render(kind: str, thing: Any, _context: Any) -> str | bool:
+def _render(kind: str, thing: Any, _context: Any) -> str | Literal[False]:
     """Name our own JSON type in migrations as one thing rather than as its two dialects."""
     return "base.Json" if kind == "type" and thing is Json else False
 
