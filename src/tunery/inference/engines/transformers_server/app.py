@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -23,7 +23,7 @@ __all__ = ["build_app"]
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 1.0
+_NOBODY_READS = 499
 
 
 def build_app(model: LoadedModel, worker: Worker, *, key: str, adapters: list[str], context_length: int) -> FastAPI:
@@ -143,24 +143,34 @@ async def _respond(
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
         return StreamingResponse(_stream(work, frame, usage), media_type="text/event-stream")
-    text = ""
-    async for piece in _pieces(work, request):
-        text += piece
-    return JSONResponse(frame.whole(text, work.answer))
+    text = await _unless_left(request, _whole(work))
+    return Response(status_code=_NOBODY_READS) if text is None else JSONResponse(frame.whole(text, work.answer))
 
 
-async def _pieces(work: Generation, request: Request | None = None) -> AsyncIterator[str]:
-    """Yield the texts of an answer. When the client leaves, the worker drops the answer at its next step."""
+async def _unless_left(request: Request, answering: Coroutine[Any, Any, str]) -> str | None:
+    """Return the answer, or None when the client left before it was whole; the worker then drops it."""
+
+    async def leave() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = asyncio.ensure_future(answering), asyncio.ensure_future(leave())
     try:
-        while True:
-            waiting = asyncio.ensure_future(work.events.get())
-            while not (await asyncio.wait([waiting], timeout=_LOOK_SECONDS))[0]:
-                if request is not None and await request.is_disconnected():
-                    waiting.cancel()
-                    return
-            event = waiting.result()
-            if isinstance(event, Answer):
-                return
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return tasks[0].result() if tasks[0].done() else None
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _whole(work: Generation) -> str:
+    return "".join([piece async for piece in _pieces(work)])
+
+
+async def _pieces(work: Generation) -> AsyncIterator[str]:
+    """Yield the texts of an answer. When it is no longer asked for, the worker drops it at its next step."""
+    try:
+        while not isinstance(event := await work.events.get(), Answer):
             yield event
     finally:
         work.events.unheard = True
