@@ -37,7 +37,7 @@ def test_a_run_learns_reports_and_says_what_it_took(order: dict[str, Any]) -> No
     assert result["total_steps"] == 18
     assert result["best_validation_loss"] == min(point["loss"] for point in result["validation_losses"])
     assert result["perplexity"] == pytest.approx(math.exp(result["best_validation_loss"]))
-    assert result["tokens"] == 3 * sum(json.loads(line)["length"] for line in lengths(order))
+    assert result["tokens"] == 3 * sum(lengths(order))
     assert result["tokens_per_second"] > 0
     assert result["seconds"] > 0
     assert result["peak_memory_bytes"] > 100e6
@@ -50,14 +50,11 @@ def test_a_run_learns_reports_and_says_what_it_took(order: dict[str, Any]) -> No
     assert result["cpu_model"]
 
 
-def lengths(order: dict[str, Any]) -> list[str]:
-    """Tokens of each row: one for each byte and control token, the last line feed is cut off."""
-    found = []
-    for line in Path(order["train_path"]).read_text().splitlines():
-        word = json.loads(line)["messages"][0]["content"]
-        # <|im_start|> user \n word <|im_end|> \n <|im_start|> assistant \n WORD <|im_end|>
-        found.append(json.dumps({"length": 1 + 4 + 1 + len(word) + 1 + 1 + 1 + 9 + 1 + len(word) + 1 - 1}))
-    return found
+def lengths(order: dict[str, Any]) -> list[int]:
+    """Tokens of each row: one for each byte and control token; the last line feed is cut off."""
+    words = [json.loads(line)["messages"][0]["content"] for line in Path(order["train_path"]).read_text().splitlines()]
+    before, between, after = len("|user."), len("|.|assistant."), len("|")  # | is a control token, . a line feed
+    return [before + len(word) + between + len(word) + after for word in words]
 
 
 def test_equal_orders_give_equal_bytes_and_another_seed_gives_others(order: dict[str, Any], tmp_path: Path) -> None:
