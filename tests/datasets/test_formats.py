@@ -7,8 +7,7 @@ import tracemalloc
 
 import pytest
 
-from tunery.datasets.formats import IMPORTERS, Malformed, Record, guess_format
-from tunery.datasets.formats import json_file
+from tunery.datasets.formats import IMPORTERS, Malformed, Record, guess_format, json_file
 from tunery.errors import FormatInvalid, TooLarge
 
 LIMIT = 10_000

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tunery.datasets.quarantine import RowFault
@@ -21,11 +21,13 @@ def name_all(values: list[dict[str, Any]]) -> list[str]:
     return [ids.name(row, line) for line, row in enumerate(values, start=1)]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the machine is shared
 @given(rows)
 def test_ids_are_unique_even_among_equal_rows(values: list[dict[str, Any]]) -> None:
     assert len(set(name_all(values))) == len(values)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(rows, st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_columns_does_not_change_the_ids(
     values: list[dict[str, Any]], rng: random.Random

@@ -1,8 +1,8 @@
 """Near-duplicates: MinHash signatures, candidates by locality-sensitive hashing, then the exact similarity.
 
 Two texts are near-duplicates when the Jaccard similarity of their sets of five-character shingles is at least
-``SIMILARITY``. Case and runs of white space do not count, nor do shingles that every fifth text has (a common
-instruction, a template): they say nothing about two texts being copies.
+``SIMILARITY``. Case and runs of white space do not count, nor does wording of 25 characters or more that every fifth
+text has (a common instruction, a template): it says nothing about two texts being copies.
 
 Source: Broder 1997, "On the resemblance and containment of documents"; Leskovec, Rajaraman and Ullman, "Mining of
 Massive Datasets", section 3.4 (banding).
@@ -27,6 +27,7 @@ SIMILARITY = 0.7
 _BANDS, _BAND_ROWS = 32, 4
 _HASHES = _BANDS * _BAND_ROWS
 _SHINGLE = 5
+_WINDOW = 4 * _SHINGLE + 1  # shingles that begin within 25 characters
 _SLACK = 0.12  # three standard errors of an estimate from 128 hashes: 3 * sqrt(0.7 * 0.3 / 128)
 _SAMPLE = 4096
 _SAMPLE_CHARACTERS = 2000
@@ -46,12 +47,12 @@ class Similarity:
 
     Args:
         texts: Distinct texts in normal form, in an order that does not depend on the file (sorted): the sample that
-            tells common shingles, and the choice among very many candidates, go by it.
+            tells common wording, and the choice among very many candidates, go by it.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
-        self._common = self._common_shingles()
+        self._common = self._common_windows()
 
     def groups(self) -> list[int]:
         """Return for each text the least index of those it hangs together with by near-duplicates."""
@@ -114,35 +115,53 @@ class Similarity:
         """Return the text's shingles as sorted 64-bit hashes; the whole text as one where none says anything."""
         import numpy as np
 
-        found = _all_shingles(text)
-        if len(self._common):
-            found = found[self._common[np.searchsorted(self._common, found) % len(self._common)] != found]
-        if len(found):
-            return found
+        shingles = _hashes(text)
+        if len(self._common) and len(windows := _windows(shingles)):
+            found = self._common[np.searchsorted(self._common, windows) % len(self._common)] == windows
+            edges = np.zeros(len(shingles) + 1, np.int64)
+            edges[: len(windows)] += found
+            edges[_WINDOW : _WINDOW + len(windows)] -= found
+            shingles = shingles[np.cumsum(edges)[:-1] == 0]
+        if len(shingles):
+            return np.unique(shingles)
         return np.frombuffer(blake3(text.encode("utf-8", "surrogatepass")).digest(8), np.uint64)
 
-    def _common_shingles(self) -> NDArray[np.uint64]:
+    def _common_windows(self) -> NDArray[np.uint64]:
+        """Return hashes of the wording that many texts share, told by a sample."""
         import numpy as np
 
         step = max(1, len(self._texts) // _SAMPLE)
-        sample = [_all_shingles(self._texts[i][:_SAMPLE_CHARACTERS]) for i in range(0, len(self._texts), step)]
-        if len(sample) < _LEAST_SAMPLE:
+        chosen = [self._texts[i][:_SAMPLE_CHARACTERS] for i in range(0, len(self._texts), step)]
+        if len(chosen) < _LEAST_SAMPLE:
             return np.empty(0, np.uint64)
-        shingles, counts = np.unique(np.concatenate(sample), return_counts=True)
-        return shingles[counts >= _COMMON * len(sample)]
+        windows = np.concatenate([np.unique(_windows(_hashes(text))) for text in chosen])
+        found, counts = np.unique(windows, return_counts=True)
+        return found[counts >= _COMMON * len(chosen)]
 
 
-def _all_shingles(text: str) -> NDArray[np.uint64]:
+def _hashes(text: str) -> NDArray[np.uint64]:
+    """Return the hash of each shingle in order: a polynomial modulo 2**64 in the code points."""
     import numpy as np
 
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-    if len(points) < _SHINGLE:
+    return _combined([points[offset : len(points) - _SHINGLE + 1 + offset] for offset in range(_SHINGLE)])
+
+
+def _windows(shingles: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the hash of each run of ``_WINDOW`` shingles, which together are 25 characters."""
+    last = len(shingles) - _WINDOW + 1
+    return _combined([shingles[offset : last + offset] for offset in range(0, _WINDOW, _SHINGLE)])
+
+
+def _combined(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    import numpy as np
+
+    if len(parts[-1]) == 0 or len(parts[0]) != len(parts[-1]):
         return np.empty(0, np.uint64)
-    windows = len(points) - _SHINGLE + 1
-    hashes = np.zeros(windows, np.uint64)
-    for offset in range(_SHINGLE):  # a polynomial modulo 2**64; its factor is Knuth's for multiplicative hashing
-        hashes = hashes * np.uint64(6364136223846793005) + points[offset : offset + windows]
-    return np.unique(hashes)
+    combined = np.zeros(len(parts[0]), np.uint64)
+    for part in parts:
+        combined = combined * np.uint64(6364136223846793005) + part  # Knuth's factor for multiplicative hashing
+    return combined
 
 
 def _candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
