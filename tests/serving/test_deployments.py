@@ -15,7 +15,7 @@ from tunery.audit import AuditEntry
 from tunery.errors import NotFound, Refused, Unavailable
 from tunery.kit.actor import Actor
 from tunery.lineage.operations import graph_of
-from tunery.registry.operations import move_stage
+from tunery.registry.operations import delete_version, move_stage
 from tunery.registry.tables import ModelVersion
 from tunery.serving.engine_pool import EnginePool
 from tunery.serving.operations import (
@@ -217,6 +217,16 @@ def test_an_archived_version_is_stopped(stage: Stage) -> None:
     assert stage.look("tuned").status == "stopped"
     with pytest.raises(Refused, match="archived"):
         stage.wish(version)
+
+
+def test_a_deleted_version_answers_no_more(stage: Stage) -> None:
+    stage.deploy(stage.shelf.adapter())
+    with stage.ground.database.session(stage.actor.tenant_id) as session:
+        delete_version(session, stage.actor, "tuned:1.0.0")
+    stage.pool.wake()
+    until(lambda: TELLER.alive() == [])
+    assert _unavailable(stage, "tuned")
+    assert stage.look("tuned").status == "failed"
 
 
 def test_a_deployment_that_leaves_its_base_takes_its_engine_along(stage: Stage) -> None:

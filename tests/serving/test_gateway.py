@@ -303,12 +303,14 @@ def test_a_client_that_leaves_ends_the_generation(
 def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error_and_no_done(
     tuned: ModelVersion, http: httpx.Client, openai: OpenAI
 ) -> None:
+    (first,) = TELLER.alive()
     fields = {"messages": [{"role": "user", "content": "die"}], "stream": True}
     lines = [line for line in ask(http, **fields).text.split("\n\n") if line]
     assert json.loads(lines[0].removeprefix("data: "))["choices"][0]["delta"]["content"] == "I "
     problem = json.loads(lines[-1].removeprefix("data: "))["error"]
     assert (problem["type"], problem["code"]) == ("server_error", "engine_failed")
     assert not any("[DONE]" in line for line in lines)
+    until(lambda: not first.alive())
     with pytest.raises(sdk.APIError, match="ended before its answer was complete"):
         list(openai.chat.completions.create(model="tuned", **fields))
 

@@ -89,13 +89,14 @@ class EnginePool:
         """Return the engine that holds a version, kept until ``release``; None while it starts, which this asks for."""
         with self._lock:
             group = self._groups.setdefault(member.key, EngineGroup(member.key))
+            waiting = group.asked
+            group.notice_death()
             if group.current is not None and group.holds(member):
                 group.current.in_flight += 1
                 return group.current
-            if group.asked:
-                return None
             group.asked = True
-        self._wake.set()
+        if not waiting:
+            self._wake.set()
         return None
 
     def release(self, held: HeldEngine) -> None:
@@ -192,7 +193,10 @@ class EnginePool:
         except Exception as fault:  # noqa: BLE001 whatever it is, its deployments must say so
             log.error("starting an engine met a fault of ours", traceback=traceback.format_exc())
             with self._lock:
-                group.blame(dict.fromkeys(new or members, EngineFailed(f"{type(fault).__name__}: {fault}")), new)
+                shown = EngineFailed(
+                    f"starting its engine met a fault ({type(fault).__name__}); the server's log tells it"
+                )
+                group.blame(dict.fromkeys(new or members, shown), new)
         else:
             with self._lock:
                 closed = self._closed.is_set()

@@ -107,7 +107,6 @@ class Gateway:
         try:
             return dict(json.loads(await response.aread()))
         except (httpx.TransportError, ValueError) as fault:
-            self.pool.wake()
             raise EngineFailed("the engine ended before its answer was complete; try again") from fault
         finally:
             await response.aclose()
