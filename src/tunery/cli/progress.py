@@ -12,7 +12,7 @@ __all__ = ["event_line", "share_of"]
 
 def event_line(event: dict[str, Any]) -> str:
     """Return an event as one line of text; kinds that are not known show their fields."""
-    if isinstance(event.get("step"), int):
+    if isinstance(event.get("step"), int) and event.get("type") in (None, "progress"):
         parts = [f"step {event['step']}" + (f" of {event['total_steps']}" if event.get("total_steps") else "")]
         if isinstance(event.get("loss"), int | float):
             parts.append(f"loss {event['loss']:.4f}")

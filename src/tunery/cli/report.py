@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -17,14 +18,14 @@ __all__ = ["result_table", "show_pipeline", "show_plan", "stage_line"]
 _MARKS = {"succeeded": "✔", "running": "▶", "failed": "✘", "cancelled": "■", "queued": "…", "waiting": "·"}
 
 
-def show_pipeline(pipeline: PipelineView) -> Output:
-    """Show a pipeline's stages and, once there is one, its result."""
+def show_pipeline(pipeline: PipelineView, address: str = "") -> Output:
+    """Show a pipeline's stages and, once there is one, its result. See ``result_table`` for the address."""
     data = plain(pipeline)
     lines = [Text(plain_text(f"{pipeline.name} (pipeline {pipeline.id}): {pipeline.status}"))]
     lines += [Text(stage_line(stage)) for stage in data["stages"]]
     if pipeline.error:
         lines.append(Text(plain_text(f"error: {pipeline.error.get('detail') or pipeline.error}"), style="red"))
-    return Output(data, Group(*lines), [result_table(data)] if pipeline.result else [])
+    return Output(data, Group(*lines), [result_table(data, address)] if pipeline.result else [])
 
 
 def show_plan(plan: PipelinePlan) -> Output:
@@ -49,41 +50,47 @@ def stage_line(stage: dict[str, Any]) -> str:
     return plain_text("  ".join(parts))
 
 
-def result_table(pipeline: dict[str, Any]) -> Table:
+def result_table(pipeline: dict[str, Any], address: str = "") -> Panel:
     """Return the one table that ``tunery run`` ends with.
 
     Base against tuned on held-out rows with 95 % intervals and the paired p-value, the gate's verdict, the registered
     version with digest and signature, the endpoint, one sample answer. What a recipe did not ask for says so.
+
+    Args:
+        pipeline: A finished pipeline, as plain JSON.
+        address: URL of the server that goes on running; empty where none does.
     """
     result = pipeline["result"]
-    grid = Table(title=plain_text(pipeline["name"]), show_header=False, show_lines=True)
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, content in (
-        ("base against tuned", _scores(result.get("scores") or [])),
+    facts = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for label, text in (
         ("prompts", _prompts(result.get("prompts") or {})),
         ("gate", _gate(result.get("gate") or {})),
         ("version", _version(result.get("model") or {}, result.get("baseModel") or {})),
         ("data", _dataset(result.get("dataset") or {})),
         ("training", _training(result.get("run") or {})),
-        ("endpoint", _endpoint(result.get("deployment"))),
+        ("endpoint", _endpoint(result.get("deployment"), address)),
         ("sample", _sample(result.get("sample"))),
         (
             "stages",
-            "  ".join(f"{s['name']} {format_seconds(s['seconds'])}" for s in pipeline["stages"] if s["seconds"]),
+            ", ".join(f"{s['name']} {format_seconds(s['seconds'])}" for s in pipeline["stages"] if s["seconds"]),
         ),
     ):
-        if content:
-            grid.add_row(label, Text(plain_text(content)) if isinstance(content, str) else content)
-    return grid
+        if text:
+            facts.add_row(label, Text(plain_text(text)))
+    title = f"{pipeline['name']}: base against tuned on held-out rows, p paired"
+    scores = _scores(result.get("scores") or [])
+    return Panel(Group(scores, Text(), facts), title=Text(plain_text(title)), expand=False, padding=(0, 1))
 
 
-def _scores(scores: list[dict[str, Any]]) -> Table | str:
+def _scores(scores: list[dict[str, Any]]) -> RenderableType:
     if not scores:
-        return "not evaluated"
+        return Text("not evaluated")
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("metric", "base [95 %]", "tuned [95 %]", "difference [95 %]", "p (paired)", "rows"):
-        grid.add_column(title, no_wrap=title == "metric")
+    widths = {"metric": None, "base [95 %]": 13, "tuned [95 %]": 13, "difference": 15, "p": 7, "rows": 4}
+    for title, width in widths.items():
+        grid.add_column(title, min_width=width, overflow="fold")
     for score in scores:
         base, tuned, difference = (score.get(key) or {} for key in ("base", "tuned", "difference"))
         metric = plain_text(str(score["metric"])) + (" (lower is better)" if score.get("direction") == "lower" else "")
@@ -103,7 +110,7 @@ def _interval(measured: dict[str, Any], sign: str = "") -> str:
     value, low, high = (measured.get(key) for key in ("value", "low", "high"))
     if value is None:
         return "-"
-    return f"{value:{sign}.3f}" + (f" [{low:{sign}.3f}, {high:{sign}.3f}]" if None not in (low, high) else "")
+    return f"{value:{sign}.3f}" + (f" [{low:{sign}.3f},{high:{sign}.3f}]" if None not in (low, high) else "")
 
 
 def _p_value(p: float | None) -> str:
@@ -160,7 +167,7 @@ def _dataset(dataset: dict[str, Any]) -> str:
         return ""
     rows = dataset.get("rows") or {}
     counts = ", ".join(f"{rows[part]} {part}" for part in ("train", "validation", "test") if rows.get(part) is not None)
-    aside = f"; {dataset['quarantined']} lines quarantined" if dataset.get("quarantined") else ""
+    aside = f"; set aside: {dataset['quarantined']}" if dataset.get("quarantined") else ""
     return f"{dataset.get('name')}:{dataset.get('version')}: {counts}{aside}\nsha256:{dataset.get('digest')}"
 
 
@@ -175,10 +182,12 @@ def _training(run: dict[str, Any]) -> str:
     return ", ".join(shown(run[key]) for key, shown in formats if run.get(key) is not None)
 
 
-def _endpoint(deployment: dict[str, Any] | None) -> str:
+def _endpoint(deployment: dict[str, Any] | None, address: str) -> str:
     if not deployment:
         return "not deployed"
-    return f"{deployment.get('endpoint')} (deployment {deployment.get('name')}, {deployment.get('status')})"
+    name = deployment.get("name")
+    where = f"{address}{deployment.get('endpoint')}" if address else f"{deployment.get('endpoint')} of `tunery serve`"
+    return f"{where}, model {name!r} ({deployment.get('status')}); or: tunery chat {name}"
 
 
 def _sample(sample: dict[str, Any] | None) -> str:

@@ -11,6 +11,7 @@ import typer
 from tunery.cli.live import Screen, open_screen
 from tunery.cli.noun import Noun
 from tunery.cli.output import Output, note, plain
+from tunery.cli.progress import share_of
 from tunery.cli.report import result_table, show_pipeline, show_plan
 from tunery.cli.transfers import watching
 from tunery.client import Client
@@ -54,7 +55,7 @@ def run(
         except KeyboardInterrupt:
             _say_how_to_go_on(client, pipeline, recipe)
             raise typer.Exit(INTERRUPTED) from None
-        return _outcome(pipeline, recipe)
+        return _outcome(pipeline, recipe, client.transport.address.shown)
 
 
 def _load(path: Path, method: str | None) -> Recipe:
@@ -77,16 +78,16 @@ def _follow(client: Client, pipeline: PipelineView, screen: Screen) -> PipelineV
         screen.stages(plain(pipeline.stages))
         if pipeline.status in FINISHED:
             return pipeline
-        for stage in pipeline.stages:
-            if stage.status == "running" and stage.job_id:
-                for number, event in client.jobs.events(stage.job_id, after=after.get(stage.job_id, 0), follow=False):
-                    after[stage.job_id] = number
-                    screen.event(event)
+        for job_id in [stage.job_id for stage in pipeline.stages if stage.status == "running" and stage.job_id]:
+            news = [*client.jobs.events(job_id, after=after.get(job_id, 0), follow=False)]
+            if news:
+                after[job_id] = news[-1][0]
+                screen.event(next((event for _, event in reversed(news) if share_of(event) is not None), news[-1][1]))
         time.sleep(_POLL_SECONDS)
         pipeline = client.pipelines.get(pipeline.id)
 
 
-def _outcome(pipeline: PipelineView, recipe: Path) -> Output:
+def _outcome(pipeline: PipelineView, recipe: Path, address: str) -> Output:
     if pipeline.status == "cancelled":
         raise Cancelled(f"pipeline {pipeline.id} was cancelled; go on with: tunery run {recipe}")
     if pipeline.status == "failed":
@@ -100,7 +101,7 @@ def _outcome(pipeline: PipelineView, recipe: Path) -> Output:
     failure = None
     if (pipeline.result.get("gate") or {}).get("decision") == "fail":
         failure = GateFailed("the gate did not pass, so nothing was promoted or deployed; the table says why")
-    return Output(data, result_table(data), failure=failure)
+    return Output(data, result_table(data, address), failure=failure)
 
 
 def _say_how_to_go_on(client: Client, pipeline: PipelineView, recipe: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -21,5 +23,7 @@ def serve(
     """Serve API, worker and gateway on one port until Ctrl-C; docs at /api/docs."""
     from tunery.app import serve as serve_house
 
+    # uvicorn sends itself the signal again at its end; unhandled, that would cut off what is still to be put away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     given: dict[str, Any] = {"host": host, "port": port}
     serve_house(Settings(**{k: v for k, v in given.items() if v is not None}), with_worker=worker)

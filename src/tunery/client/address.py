@@ -40,6 +40,11 @@ class Address:
     def __str__(self) -> str:
         return str(self.socket) if self.socket else self.url
 
+    @property
+    def shown(self) -> str:
+        """The URL under which others reach it; empty where it has none."""
+        return "" if self.socket else self.url
+
     def open(self, token: str | None) -> httpx.Client:
         """Return an HTTP client for this address. Proxies of the environment are not asked for this machine's own."""
         near = self.socket is not None or is_loopback(self.url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from tunery.client.files import Files, Watch
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import Transport, path_of
+from tunery.datasets.inspection import Findings
 from tunery.datasets.views import DatasetVersionView, DatasetView, JobStarted, Provenance, RowView
 from tunery.errors import InvalidInput
 from tunery.kit.references import Reference, slug
@@ -57,6 +59,20 @@ class Datasets(Noun):
             "description": description,
         }
         return view(JobStarted, self._send("POST", path_of("datasets", "import"), wish))
+
+    def inspect(
+        self,
+        path: Path | str,
+        *,
+        format: str | None = None,
+        columns: Mapping[str, str | builtins.list[str]] | None = None,
+        watch: Watch | None = None,
+    ) -> Findings:
+        """Upload a file and look at it: shape, columns, lengths, lines that cannot be used; nothing is imported."""
+        path = Path(path)
+        digest = self._files.upload(path, watch).digest
+        wish = {"fileDigest": digest, "fileName": path.name, "format": format, "columns": columns}
+        return view(Findings, self._send("POST", path_of("datasets", "inspect"), wish, keyed=False))
 
     def list(self, *, limit: int = 50, offset: int = 0) -> Page[DatasetView]:
         """List datasets."""

@@ -1,0 +1,181 @@
+"""``tunery init`` on a stranger's file leads to a working ``tunery run``; interrupted, it goes on. A tiny model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.weights.conftest import make_model, tiny_llama, tokenizer_dir
+from tunery.cli.main import run
+from tunery.errors import EXIT_CODES
+
+__all__ = ["make_model", "tiny_llama", "tokenizer_dir"]
+
+Tunery = Callable[..., tuple[int, Any, str]]
+pytestmark = pytest.mark.xdist_group("doors")
+
+
+def write_rows(path: Path, count: int) -> None:
+    rows = [{"question": f"what is {n}?", "answer": f"it is {2 * n}", "who": "someone"} for n in range(count)]
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n{broken\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """A folder with a stranger's data file and a link-free model folder beside it."""
+    folder = tmp_path_factory.mktemp("work")
+    write_rows(folder / "Their Rows.jsonl", 120)
+    tiny_llama.rename(folder / "tiny-model")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recipe(work: Path) -> Path:
+    """The recipe that ``tunery init`` drafts, made shorter."""
+    path = work / "recipe.yaml"
+    assert run(["init", str(work / "Their Rows.jsonl"), "-o", str(path), "--base-model", "./tiny-model"]) == 0
+    text = path.read_text(encoding="utf-8").replace("epochs: 3", "epochs: 1").replace("r: 16", "r: 2")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_drafted_recipe_says_what_it_found(recipe: Path) -> None:
+    text = recipe.read_text(encoding="utf-8")
+    assert "name: their-rows" in text
+    assert '"prompt": "question", "completion": "answer"' in text
+    assert "on_error: quarantine # 1 lines cannot be used, the first is line 121" in text
+    assert 'keys: ["who"]' in text
+
+
+def test_a_recipe_is_never_overwritten(tunery: Tunery, recipe: Path, work: Path) -> None:
+    before = recipe.read_bytes()
+    code, out, err = tunery("init", work / "Their Rows.jsonl", "-o", recipe)
+    assert (code, out) == (EXIT_CODES["conflict"], None)
+    assert "not touched" in err
+    assert recipe.read_bytes() == before
+
+
+def test_columns_that_no_rule_knows_can_be_named(tunery: Tunery, tmp_path: Path) -> None:
+    data, out = tmp_path / "odd.jsonl", tmp_path / "odd.yaml"
+    data.write_text("".join(json.dumps({"q1": f"a{n}", "a1": f"b{n}"}) + "\n" for n in range(40)))
+    code, _, err = tunery("init", data, "-o", out)
+    assert code == 2
+    assert "q1, a1" in err
+    assert not out.exists()
+    assert tunery("init", data, "-o", out, "--column", "prompt=q1", "--column", "completion=a1")[0] == 0
+
+
+def test_a_dry_run_starts_nothing(tunery: Tunery, recipe: Path) -> None:
+    before = len(tunery("pipelines", "list")[1])
+    code, plan, _ = tunery("run", recipe, "--dry-run")
+    assert code == 0
+    assert plan["seconds"] > 0
+    assert plan["peakMemoryBytes"] > 0
+    assert len(tunery("pipelines", "list")[1]) == before
+
+
+def test_every_fault_of_a_recipe_is_named_at_once(tunery: Tunery, recipe: Path, tmp_path: Path) -> None:
+    text = recipe.read_text(encoding="utf-8").replace("learning_rate", "lerning_rate").replace("1e-3", "fast")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(text.replace("token_f1", "tokenf1"), encoding="utf-8")
+    code, out, err = tunery("run", bad)
+    assert (code, out) == (2, None)
+    assert "hyperparameters.lerning_rate: there is no such key (did you mean 'learning_rate'?)" in err
+    assert "did you mean 'token_f1'?" in err
+    assert "training_data.path: there is no" in err
+    assert "nothing was started" in err
+
+
+def test_a_run_ends_with_the_whole_table(tunery: Tunery, recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found, err = tunery("run", recipe)
+    result = found["result"]
+    assert code in (0, EXIT_CODES["refused"])  # a gate may well fail a model of two random layers
+    assert "Train" in err
+    assert result["model"]["signature"]["verified"] is True
+    assert {score["metric"] for score in result["scores"]} == {"exact_match", "token_f1"}
+    assert run(["run", str(recipe)]) == code
+    out = capsys.readouterr().out
+    for part in ("base [95 %]", result["model"]["digest"], "signature Ed25519", "gate", "sample", "stages"):
+        assert part in out
+
+
+def test_the_same_command_again_shows_what_is_finished(tunery: Tunery, recipe: Path) -> None:
+    first, again = tunery("run", recipe)[1], tunery("run", recipe)[1]
+    assert again == first
+    other = tunery("run", recipe, "--again", "--method", "full")[1]
+    assert other["id"] != first["id"]
+    assert other["result"]["model"]["kind"] == "full"
+
+
+def test_chat_asks_base_and_tuned_side_by_side(tunery: Tunery, recipe: Path) -> None:
+    model = tunery("run", recipe)[1]["result"]["model"]["reference"]
+    code, answers, err = tunery("chat", model, "what is 7?", "--side-by-side", "--max-tokens", 5)
+    assert code == 0
+    assert len({answer["model"] for answer in answers} | {model}) == 2
+    assert "starting it for this conversation" in err
+    names = [deployment["name"] for deployment in tunery("deployments", "list")[1]]
+    assert not any(name.startswith("chat-") for name in names)
+
+
+@pytest.fixture
+def alone() -> Iterator[dict[str, str]]:
+    """The environment of a process that works in a home of its own."""
+    with tempfile.TemporaryDirectory(prefix="tnr-") as home:
+        yield {**os.environ, "TUNERY_HOME": home, "TUNERY_URL": "", "TUNERY_TOKEN": ""}
+
+
+def start(environment: dict[str, str], *arguments: str | Path) -> subprocess.Popen[str]:
+    # A shell that starts things in the background has SIGINT ignored, and children inherit that.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; from tunery.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
+    alone: dict[str, str], recipe: Path, tmp_path: Path
+) -> None:
+    long = recipe.with_name("long.yaml")
+    long.write_text(recipe.read_text(encoding="utf-8").replace("epochs: 1", "epochs: 5"), encoding="utf-8")
+    first = start(alone, "run", long, "--json")
+    assert first.stderr is not None
+    for line in first.stderr:
+        if "step" in line:
+            first.send_signal(signal.SIGINT)
+            break
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == 130
+    assert out == ""
+    assert f"go on with: tunery run {long}" in err
+    second = start(alone, "run", long, "--json")
+    out, err = second.communicate(timeout=300)
+    pipelines = json.loads(out)
+    assert pipelines["status"] == "succeeded"
+    assert pipelines["number"] == 1
+
+
+def test_a_server_is_found_and_ends_on_a_signal(alone: dict[str, str]) -> None:
+    server = start(alone, "serve", "--port", "0")
+    file = Path(alone["TUNERY_HOME"]) / "server.json"
+    deadline = time.monotonic() + 60
+    while not file.exists() and server.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    url = json.loads(file.read_text())["url"]
+    out, _ = start(alone, "doctor", "--json").communicate(timeout=60)
+    assert json.loads(out)["server"]["state"] == f"running at {url}"
+    out, _ = start(alone, "system", "get", "--json").communicate(timeout=60)
+    assert json.loads(out)["worker"] is True
+    server.send_signal(signal.SIGTERM)
+    server.communicate(timeout=60)
+    assert server.returncode == 0
+    assert not file.exists()
