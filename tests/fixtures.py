@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,34 +63,37 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
-    """A ground on a fresh migrated database, once on SQLite and once on Postgres as the application's role."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    if request.param == "sqlite":
+@contextmanager
+def fresh_settings(kind: str, home: Path, request: pytest.FixtureRequest) -> Iterator[Settings]:
+    """Settings of a home on a fresh migrated database: ``sqlite``, or ``postgres`` as the application's role."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    if kind == "sqlite":
         shutil.copy(request.getfixturevalue("sqlite_template"), home / "tunery.sqlite")
-        ground = Ground.build(Settings(home=home, _env_file=None))
-        yield ground
-        ground.database.close()
+        yield Settings(home=home, _env_file=None)
         return
     cluster: Cluster = request.getfixturevalue("postgres")
     name = f"t{uuid.uuid4().hex[:12]}"
     engine = sa.create_engine(cluster.admin.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sa.text(f"create database {name} template {cluster.template}"))
-    settings = Settings(
+    yield Settings(
         home=home,
         database_url=_url(cluster.app.set(database=name)),
         database_admin_url=_url(cluster.admin.set(database=name)),
         _env_file=None,
     )
-    ground = Ground.build(settings)
-    yield ground
-    ground.database.close()
     with engine.connect() as connection:
         connection.execute(sa.text(f"drop database {name} with (force)"))
     engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    """A ground on a fresh migrated database, once on SQLite and once on Postgres as the application's role."""
+    with fresh_settings(request.param, tmp_path / "home", request) as settings:
+        ground = Ground.build(settings)
+        yield ground
+        ground.database.close()
 
 
 @pytest.fixture
