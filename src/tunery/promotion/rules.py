@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from tunery.evaluation.statistics import Difference, Score
 from tunery.promotion.schemas import Criterion, Finding, Outcome, Ruling
 
-__all__ = ["Evidence", "decide"]
+__all__ = ["Evidence", "decide", "is_upward"]
 
+_LADDER = ("development", "testing", "staging", "production")
 _SLACK = 1e-12
 """Forgives the rounding of differences: 0.3 - 0.2 is a little less than 0.1 in binary."""
 
@@ -32,6 +33,12 @@ def decide(criteria: Sequence[Criterion], evidence: Evidence) -> Ruling:
     """Judge each criterion. No criteria, no pass: a gate that asks nothing has shown nothing."""
     findings = tuple(_judge(criterion, evidence) for criterion in criteria)
     return Ruling(passed=bool(findings) and all(f.outcome == "pass" for f in findings), findings=findings)
+
+
+def is_upward(stage: str, to_stage: str) -> bool:
+    """Tell whether a move goes towards production; only such moves need a verdict."""
+    ladder = {name: height for height, name in enumerate(_LADDER)}
+    return to_stage in ladder and ladder[to_stage] > ladder.get(stage, -1)
 
 
 def _judge(criterion: Criterion, evidence: Evidence) -> Finding:
