@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     offline: bool = Field(False, description="Never ask the Hugging Face Hub; use only what its cache holds.")
     threads: int = Field(0, ge=0, description="CPU threads for training and inference; 0 means all physical cores.")
     engine: str = Field("llama.cpp", description="Inference engine for evaluation and serving where none is named.")
-    engine_slots: int = Field(4, ge=1, le=64, description="Answers that one engine writes at the same time.")
+    engine_slots: int = Field(8, ge=1, le=64, description="Answers that one engine writes at the same time.")
     context_length: int = Field(2048, ge=128, description="Tokens of context of an engine, at most the model's own.")
     engine_start_seconds: float = Field(300, gt=0, description="Seconds an engine may take until it answers.")
     max_upload_bytes: int = Field(200_000_000_000, gt=0, description="Largest upload, in bytes.")

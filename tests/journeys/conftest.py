@@ -65,7 +65,7 @@ class Place:
 
     def job(self) -> Any:
         """Carry out the recipe and return its result."""
-        return self.run("run", str(self.recipe))
+        return self.run("run", str(self.recipe))["result"]
 
 
 @pytest.fixture(scope="session")

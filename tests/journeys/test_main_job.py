@@ -15,7 +15,7 @@ from tests.journeys.conftest import Place, make_place
 
 
 def _adapter_digest(place: Place, result: Any) -> str:
-    version = place.run("models", "version", result["model"]["reference"])
+    version = place.run("models", "show", result["model"]["reference"])
     return next(
         file["digests"]["sha256"]
         for file in version["manifest"]["files"]

@@ -18,7 +18,7 @@ from tunery.platform.ground import Ground
 
 __all__ = ["Question", "answer_rows"]
 
-BATCH = 32
+BATCH = 64
 SCORING_ENGINE = "transformers"
 """Gives log-probabilities where the evaluation's own engine cannot."""
 
