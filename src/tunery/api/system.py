@@ -6,6 +6,7 @@ from starlette.responses import PlainTextResponse, Response
 
 import tunery
 from tunery.api.schemas import SystemView
+from tunery.errors import Forbidden
 from tunery.identity.tables import Tenant
 from tunery.platform.http import PUBLIC, Call, route
 from tunery.platform.telemetry import render_metrics
@@ -28,7 +29,10 @@ def ready(call: Call) -> Response:
 
 @route("system.metrics", "GET", "//metrics", permission="system:read")
 def metrics(call: Call) -> Response:
-    """Return all numbers in Prometheus' text format."""
+    """Return all numbers in Prometheus' text format; for the operator, as they are of all tenants."""
+    tenant = call.session.get(Tenant, call.actor.tenant_id)
+    if tenant is None or not tenant.is_operator:
+        raise Forbidden("the numbers are of all tenants; only the operator tenant may read them")
     return Response(render_metrics(), media_type="text/plain; version=0.0.4")
 
 

@@ -22,7 +22,7 @@ def run_stage(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     outcomes = {stage.name: stage.outcome for stage in row.stages if stage.outcome is not None}
     if name in outcomes:
         return outcomes[name]
-    work = Work(row.id, parse_recipe(row.recipe), row.inputs, outcomes | {"key": {"key": row.key}})
+    work = Work(row.id, parse_recipe(row.recipe), row.inputs, outcomes | {"key": {"key": row.key}}, row.may_promote)
     outcome = STAGE_FUNCTIONS[name](context, work)
     last = row.stages[-1].name == name
     result = build_result(context, work, outcomes | {name: outcome}) if last else None

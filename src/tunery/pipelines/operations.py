@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery import audit
-from tunery.errors import NotFound, RecipeInvalid, Refused
+from tunery.errors import Forbidden, NotFound, RecipeInvalid, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.digests import sha256_json
@@ -51,8 +51,11 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
 
     Raises:
         RecipeInvalid: All faults at once; nothing was started. NotFound: an input was never uploaded.
+        Forbidden: The recipe deploys and the actor may not.
     """
     recipe = parse_recipe(wish.recipe)
+    if recipe.deployment.auto_deploy and not actor.may("deployments:create"):
+        raise Forbidden("the recipe deploys (deployment.auto_deploy) and your roles do not allow deployments:create")
     check_inputs(ground, actor, recipe, wish)
     key = pipeline_key(recipe, wish)
     earlier = find_by_key(session, key)
@@ -67,6 +70,7 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
         recipe=recipe.plain(),
         inputs=wish.inputs,
         created_by=actor.name,
+        may_promote=actor.may("models:promote"),
     )
     session.add(row)
     session.flush()

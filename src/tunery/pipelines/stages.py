@@ -47,6 +47,7 @@ class Work:
     recipe: Recipe
     inputs: dict[str, Any]
     outcomes: dict[str, dict[str, Any]]
+    may_promote: bool
 
     def own_id(self, purpose: str) -> str:
         """Return an id that is the same each time this pipeline asks for this purpose."""
@@ -181,7 +182,7 @@ def evaluate(context: JobContext, work: Work) -> dict[str, Any]:
 
 
 def check_gate(context: JobContext, work: Work) -> dict[str, Any]:
-    """Hold the version against the recipe's gate; a pass moves it to staging."""
+    """Hold the version against the recipe's gate; a pass moves it to staging where the one who started it may."""
     if work.recipe.gate is None:
         return {"decision": "none", "criteria": [], "detail": "the recipe has no gate"}
     criteria = work.recipe.gate.criteria
@@ -191,9 +192,9 @@ def check_gate(context: JobContext, work: Work) -> dict[str, Any]:
     )
     with context.session() as session:
         verdict = keep_verdict(session, context.actor, gathered, criteria, work.recipe.model.name)
-        stage = gathered_stage = resolve_version(session, reference).stage
-        if verdict.passed:
-            for to_stage in {"development": ("testing", "staging"), "testing": ("staging",)}.get(gathered_stage, ()):
+        stage = resolve_version(session, reference).stage
+        if verdict.passed and work.may_promote:
+            for to_stage in {"development": ("testing", "staging"), "testing": ("staging",)}.get(stage, ()):
                 wish = Promotion(to_stage=to_stage, verdict_id=verdict.id)
                 stage = promote_version(session, context.actor, reference, wish).stage
     passed = sum(f["outcome"] == "pass" for f in verdict.findings)

@@ -33,6 +33,7 @@ class Pipeline(Identified, TenantOwned, Base):
     inputs: Mapped[dict[str, Any]]
     result: Mapped[dict[str, Any] | None]
     created_by: Mapped[str] = mapped_column(sa.String(320))
+    may_promote: Mapped[bool] = mapped_column(default=False)
     finished_at: Mapped[datetime | None]
 
     stages: Mapped[list[PipelineStage]] = relationship(order_by="PipelineStage.position", lazy="selectin")

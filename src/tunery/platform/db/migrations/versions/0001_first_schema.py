@@ -271,6 +271,7 @@ def upgrade() -> None:
         sa.Column("inputs", base.Json, nullable=False),
         sa.Column("result", base.Json, nullable=True),
         sa.Column("created_by", sa.String(length=320), nullable=False),
+        sa.Column("may_promote", sa.Boolean(), nullable=False),
         sa.Column("finished_at", base.Timestamp(timezone=True), nullable=True),
         sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
         sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
