@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tunery.cli.failures import report
+from tunery.cli.live import open_screen
 from tunery.cli.main import run
 from tunery.cli.output import Output, plain_text, print_json, sheet, table
 from tunery.cli.progress import event_line, share_of
@@ -139,6 +142,42 @@ def test_doctor_tells_where_the_data_lies_and_makes_nothing(
     assert found["data"]["freeBytes"] > 0
     assert "not running" in found["server"]["state"]
     assert not (tmp_path / "home").exists()
+
+
+STAGES = [
+    {"name": "import", "title": "Import", "status": "succeeded", "seconds": 2.0, "detail": "d:1 \x1b[2J"},
+    {"name": "train", "title": "Train", "status": "running", "seconds": 75.0, "detail": None},
+    {"name": "gate", "title": "Gate", "status": "waiting", "seconds": None, "detail": None},
+]
+STEP = {"type": "progress", "step": 12, "total_steps": 40, "loss": 0.5, "tokens_per_second": 176.0}
+
+
+def test_a_terminal_shows_every_stage_with_the_running_ones_step() -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100, height=20)
+    with open_screen(terminal) as screen:
+        screen.stages(STAGES)
+        screen.event(STEP)
+        screen.event({"type": "checkpoint", "step": 12})
+    shown = terminal.file.getvalue()
+    for part in ("✔ Import  2.0 s  d:1", "Train  1 min 15 s", "step 12 of 40, loss 0.5000, 176 tokens/s", "· Gate"):
+        assert part in shown
+    assert "\x1b[2J" not in shown
+
+
+def test_a_file_gets_a_line_when_a_stage_begins_or_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_screen(Console(file=io.StringIO(), force_terminal=False)) as screen:
+        screen.stages(STAGES)
+        screen.event(STEP)
+        screen.stages(STAGES)
+        screen.event(STEP)
+        screen.stages([stage | {"status": "succeeded"} for stage in STAGES])
+    assert capsys.readouterr().err.splitlines() == [
+        "✔ Import  2.0 s  d:1 ",
+        "▶ Train  1 min 15 s",
+        "    step 12 of 40, loss 0.5000, 176 tokens/s",
+        "✔ Train  1 min 15 s",
+        "✔ Gate",
+    ]
 
 
 def test_progress_reads_as_one_line() -> None:

@@ -84,7 +84,10 @@ def import_dataset(
             )
         finish(client, started.job_id, f"Import {file.name}", wait)
         job = client.jobs.get(started.job_id)
-        return sheet(job.result or {"jobId": job.id, "status": job.status})
+        if not job.result:
+            return sheet(job, "id", "kind", "status")
+        versions = client.datasets.versions(str(job.result["reference"]).partition(":")[0])
+        return sheet(next(version for version in versions if version.id == job.result["version_id"]))
 
 
 @noun.command("list", example="tunery datasets list")

@@ -40,9 +40,9 @@ class Screen(Protocol):
         ...
 
 
-def open_screen() -> Screen:
-    """Return the screen that fits standard error."""
-    screen = console(stderr=True)
+def open_screen(screen: Console | None = None) -> Screen:
+    """Return what fits the console (standard error): moving on a terminal, else plain lines."""
+    screen = screen or console(stderr=True)
     return _Moving(screen) if screen.is_terminal else _Lines()
 
 
@@ -50,10 +50,10 @@ class _Moving:
     """A line a stage, redrawn in place; the running one with its steps, loss, speed and time left."""
 
     def __init__(self, screen: Console) -> None:
-        self._live = Live(console=screen, refresh_per_second=8, get_renderable=self._draw)
         self._spinner = Spinner("dots")
         self._stages: list[dict[str, Any]] = []
         self._event: dict[str, Any] = {}
+        self._live = Live(console=screen, refresh_per_second=8, get_renderable=self._draw)
 
     def __enter__(self) -> Self:
         self._live.__enter__()

@@ -162,6 +162,12 @@ def _formatted(path: str, value: Any, whole: bool) -> str:
         return f"{value:.4g}"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if item not in (None, "", [], {})}
+        if not any(isinstance(item, dict | list) for item in value.values()):
+            return ", ".join(f"{key} {item}" for key, item in value.items()) or "-"
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return "\n".join(_formatted(path, item, whole) for item in value)
     if isinstance(value, dict | list):
         return json.dumps(value, indent=2 if whole else None, ensure_ascii=False)
     if not whole and path.lower().endswith("digest"):

@@ -15,6 +15,7 @@ from tunery.pipelines.schemas import PipelinePlan, PipelineView
 
 __all__ = ["result_table", "show_pipeline", "show_plan", "stage_line"]
 
+_LONGEST_SAMPLE = 400
 _MARKS = {"succeeded": "✔", "running": "▶", "failed": "✘", "cancelled": "■", "queued": "…", "waiting": "·"}
 
 
@@ -193,5 +194,9 @@ def _endpoint(deployment: dict[str, Any] | None, address: str) -> str:
 def _sample(sample: dict[str, Any] | None) -> str:
     if not sample:
         return ""
-    lines = [f"asked: {sample.get('prompt')}", f"answer: {sample.get('answer')}"]
-    return "\n".join(lines + ([f"reference: {sample['reference']}"] if sample.get("reference") else []))
+    parts = {"asked": sample.get("prompt"), "answer": sample.get("answer"), "reference": sample.get("reference")}
+    return "\n".join(f"{name}: {_shortened(str(text))}" for name, text in parts.items() if text)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SAMPLE else f"{text[:_LONGEST_SAMPLE]}… ({len(text)} characters)"
