@@ -9,6 +9,8 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,11 +27,12 @@ from tunery.identity.authentication import Authenticator
 from tunery.identity.operations import bootstrap
 from tunery.identity.tables import ApiToken
 from tunery.platform.db.engine import sqlite_warning
-from tunery.platform.db.migrate import migrate
+from tunery.platform.db.migrate import migrate, owner_of
 from tunery.platform.ground import Ground
 from tunery.platform.http.middleware import Edge
 from tunery.platform.http.mount import mount_routes
 from tunery.platform.http.problems import answer_problems
+from tunery.platform.jobs.queue_database import migrate_queue
 from tunery.platform.jobs.worker import Worker
 from tunery.platform.telemetry import configure_logging
 from tunery.rooms import load_rooms
@@ -52,11 +55,19 @@ class House:
     engines: EnginePool
     worker: Worker | None
 
-    def start(self, *, warm: bool = False) -> None:
-        """Start engines and worker; ``warm`` loads every deployed version now, not with its first request."""
+    def start(self, *, warm: bool = False, eager: bool = True) -> None:
+        """Start engines and worker.
+
+        Args:
+            warm: Load every deployed version now, not with its first request.
+            eager: Take up unfinished jobs now, not with the first call that changes something.
+        """
         self.engines.start(warm=warm)
         if self.worker is not None:
-            self.worker.start()
+            if eager:
+                self.worker.start()
+            else:
+                self.worker.start_when_woken()
 
     def stop(self) -> None:
         """Stop worker and engines; unfinished jobs go back to the queue."""
@@ -76,6 +87,8 @@ def build_house(settings: Settings, *, with_worker: bool = True) -> House:
     if settings.is_sqlite and (warning := sqlite_warning()):
         log.warning(warning)
     migrate(settings)
+    if not settings.is_sqlite:
+        migrate_queue(*owner_of(settings))
     ground = Ground.build(settings)
     ground.database.check()
     bootstrap(ground)
@@ -156,40 +169,31 @@ class LocalServer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = _HomeLock(settings)
+        self._open = ExitStack()
         self.socket_path = _socket_path(settings)
 
     def __enter__(self) -> LocalServer:
-        self._lock.__enter__()
-        try:
-            self._house = build_house(self._settings)
-            self._server = uvicorn.Server(_uvicorn_config(self._house.app))
-            listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self.socket_path.unlink(missing_ok=True)
-            before = os.umask(0o177)
-            try:
-                listening.bind(str(self.socket_path))
-            finally:
-                os.umask(before)
-            listening.listen(128)
-            self._house.start()
+        with self._open:
+            self._open.enter_context(_HomeLock(self._settings))
+            house = build_house(self._settings)
+            self._open.callback(house.stop)
+            listening = self._open.enter_context(_private_socket(self.socket_path))
+            house.start(eager=False)
+            self._server = uvicorn.Server(_uvicorn_config(house.app))
             self._thread = threading.Thread(target=self._server.run, args=[[listening]], daemon=True)
             self._thread.start()
+            self._open.callback(self._end)
             self._wait_until_started()
-            self._announced = _announced(self._settings, {"socket": str(self.socket_path)})
-            self._announced.__enter__()
-        except BaseException:
-            self._lock.__exit__()
-            raise
+            self._open.enter_context(_announced(self._settings, {"socket": str(self.socket_path)}))
+            self._open = self._open.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._announced.__exit__()
+        self._open.close()
+
+    def _end(self) -> None:
         self._server.should_exit = True
         self._thread.join(timeout=10)
-        self._house.stop()
-        self.socket_path.unlink(missing_ok=True)
-        self._lock.__exit__()
 
     def _wait_until_started(self) -> None:
         deadline = time.monotonic() + 30
@@ -253,6 +257,21 @@ def _socket_path(settings: Settings) -> Path:
     if len(os.fsencode(path)) < 100:  # Linux holds 108 bytes of a socket's path, macOS 104
         return path
     return Path(tempfile.mkdtemp(prefix="tunery-")) / "tunery.sock"
+
+
+@contextmanager
+def _private_socket(path: Path) -> Iterator[socket.socket]:
+    """Listen on a Unix socket that only this user may use."""
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        before = os.umask(0o177)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(before)
+        listening.listen(128)
+        yield listening
+    path.unlink(missing_ok=True)
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -21,7 +21,7 @@ from tunery.platform.db.engine import make_engine
 from tunery.platform.db.policies import secure_tables
 from tunery.settings import Settings
 
-__all__ = ["alembic_config", "migrate", "migrate_database", "schema_state"]
+__all__ = ["alembic_config", "migrate", "migrate_database", "owner_of", "schema_state"]
 
 _LOCK = 7_305_118_001
 """Key of the Postgres advisory lock that migrations hold; any fixed number does."""
@@ -30,9 +30,14 @@ _LOCK = 7_305_118_001
 def migrate(settings: Settings) -> None:
     """Bring the database of the settings to the newest schema. Raises: SchemaNewer: a newer Tunery wrote it."""
     settings.folder()
+    migrate_database(*owner_of(settings))
+
+
+def owner_of(settings: Settings) -> tuple[str, str | None]:
+    """Return the URL of the role that owns the schema, and the application's role where that is another."""
     url = settings.database_admin_url or settings.effective_database_url
     app_role = sa.make_url(settings.effective_database_url).username
-    migrate_database(url, app_role if app_role != sa.make_url(url).username else None)
+    return url, app_role if app_role != sa.make_url(url).username else None
 
 
 def migrate_database(url: str, app_role: str | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import threading
 import traceback
 from datetime import timedelta
@@ -65,6 +66,12 @@ class Worker:
         self._running: dict[str, str] = {}
         self._lock: IO[str] | None = None
         self._sweeper: threading.Thread | None = None
+        self._starts_when_woken = False
+        self._starting = threading.Lock()
+
+    def start_when_woken(self) -> None:
+        """Start with the first ``wake``, so that who only looks does not take up unfinished jobs."""
+        self._starts_when_woken = True
 
     def start(self) -> None:
         """Take the worker's lock, start DBOS and the sweep. Raises: Conflict: a worker of this name is running."""
@@ -85,6 +92,7 @@ class Worker:
         )
         _current = self
         DBOS(config=config)
+        logging.getLogger("dbos").handlers.clear()  # its own would keep a standard error that is gone by then
         DBOS.launch()
         for name, slots in _QUEUES.items():
             DBOS.register_queue(name, worker_concurrency=slots, polling_interval_sec=0.2, on_conflict="always_update")
@@ -93,19 +101,29 @@ class Worker:
 
     def wake(self) -> None:
         """Look for new rows now rather than at the next sweep."""
+        with self._starting:
+            if self._starts_when_woken:
+                self._starts_when_woken = False
+                try:
+                    self.start()
+                except Conflict:
+                    log.info("another worker of this name carries the jobs out")
         self._wake.set()
 
     def stop(self, seconds: float = 20) -> None:
         """End politely: running jobs are told to end, go back to the queue, and go on at the next start."""
         global _current
+        self._starts_when_woken = False
         self._stopping.set()
         self._wake.set()
+        if self._lock is None:
+            return
         if self._sweeper is not None:
             self._sweeper.join(timeout=seconds)
         DBOS.destroy(workflow_completion_timeout_sec=int(seconds))
         _current = None
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.close()
+        self._lock = None
 
     def carry_out(self, job_id: str, round_number: int) -> None:
         """Claim a job and run its handler; every end is written to the row, so that DBOS never sees an error."""
