@@ -3,6 +3,10 @@
     TuneryError                         code                 status  kind
     ├── InvalidInput                    invalid_input        422     invalid
     │   ├── MalformedRequest            malformed_request    400     invalid
+    │   ├── DigestInvalid               digest_invalid       400     invalid
+    │   ├── DigestMismatch              digest_mismatch      422     invalid
+    │   ├── PathInvalid                 path_invalid         400     invalid
+    │   ├── UnsupportedMedia            unsupported_media    415     invalid
     │   ├── RecipeInvalid               recipe_invalid       422     invalid
     │   ├── RowInvalid                  row_invalid          422     invalid
     │   ├── FormatInvalid               format_invalid       422     invalid
@@ -39,6 +43,8 @@ __all__ = [
     "EXIT_CODES",
     "Cancelled",
     "Conflict",
+    "DigestInvalid",
+    "DigestMismatch",
     "EngineFailed",
     "Exhausted",
     "Forbidden",
@@ -51,6 +57,7 @@ __all__ = [
     "MalformedRequest",
     "MissingExtra",
     "NotFound",
+    "PathInvalid",
     "RecipeInvalid",
     "Refused",
     "RowInvalid",
@@ -62,6 +69,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnsafeFormat",
+    "UnsupportedMedia",
     "error_from_problem",
 ]
 
@@ -109,6 +117,30 @@ class MalformedRequest(InvalidInput):
     """The request could not be read; nothing was changed. Check its syntax and its headers."""
 
     code, status = "malformed_request", 400
+
+
+class DigestInvalid(InvalidInput):
+    """This is no digest; nothing was changed. A digest is 64 lower-case hex digits (SHA-256)."""
+
+    code, status = "digest_invalid", 400
+
+
+class DigestMismatch(InvalidInput):
+    """The bytes do not have the digest that was named; nothing was kept. Send them again."""
+
+    code = "digest_mismatch"
+
+
+class PathInvalid(InvalidInput):
+    """A file path is not safe on every disk; nothing was kept. Use plain relative names without ``..``."""
+
+    code, status = "path_invalid", 400
+
+
+class UnsupportedMedia(InvalidInput):
+    """The body is of a kind that is not read here; nothing was changed. Send plain JSON, or bytes as they are."""
+
+    code, status = "unsupported_media", 415
 
 
 class RecipeInvalid(InvalidInput):

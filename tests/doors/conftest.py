@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.doors.door import door
 from tunery.cli.main import run
 from tunery.client import Client
+
+__all__ = ["door"]
 
 
 @pytest.fixture(scope="session")

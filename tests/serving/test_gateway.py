@@ -225,7 +225,7 @@ def test_a_body_over_the_limit_is_a_413(tuned: ModelVersion, stage: Stage, http:
 
 def test_a_compressed_body_is_refused(tuned: ModelVersion, http: httpx.Client) -> None:
     response = http.post("/v1/chat/completions", content=b"x", headers={"Content-Encoding": "gzip"})
-    assert response.status_code == 400
+    assert response.status_code == 415
 
 
 def test_addresses_that_are_not_there_fail_in_openais_shape_too(tuned: ModelVersion, http: httpx.Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Header
 
 from tunery.api.schemas import FileView
-from tunery.errors import MalformedRequest, TooLarge
+from tunery.errors import MalformedRequest, TooLarge, UnsupportedMedia
 from tunery.kit.digests import check_digest
 from tunery.platform.http import Call, route
 
@@ -22,7 +22,7 @@ def upload(
     """Upload bytes as the raw body; equal bytes are kept once."""
     limit = call.ground.settings.max_upload_bytes
     if content_encoding not in (None, "identity"):
-        raise MalformedRequest("compressed bodies are not accepted; send the bytes as they are")
+        raise UnsupportedMedia("compressed bodies are not accepted; send the bytes as they are")
     if content_length is not None and content_length > limit:
         raise TooLarge(f"{content_length} bytes are more than the limit of {limit} (TUNERY_MAX_UPLOAD_BYTES)")
     if x_digest is not None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tunery.errors import InvalidInput
+from tunery.errors import DigestInvalid
 
 __all__ = ["canonical_json", "check_digest", "sha256_bytes", "sha256_file", "sha256_json"]
 
@@ -37,7 +37,7 @@ def sha256_file(path: Path) -> str:
 
 
 def check_digest(digest: str) -> str:
-    """Return the digest if it is 64 lower-case hex digits. Raises: InvalidInput: it is not, wherever it came from."""
+    """Return the digest if it is 64 lower-case hex digits. Raises: DigestInvalid: it is not, wherever it came from."""
     if not _DIGEST.fullmatch(digest):
-        raise InvalidInput(f"{digest[:80]!r} is no digest: it must be 64 lower-case hex digits (SHA-256)")
+        raise DigestInvalid(f"{digest[:80]!r} is no digest: it must be 64 lower-case hex digits (SHA-256)")
     return digest

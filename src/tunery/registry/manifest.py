@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from tunery.errors import InvalidInput
+from tunery.errors import InvalidInput, PathInvalid
 from tunery.kit.digests import check_digest, sha256_json
 from tunery.platform.blobs import Blob
 
@@ -25,7 +25,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def build_manifest(kind: str, files: Iterable[tuple[str, Blob]], base_digest: str | None) -> dict[str, Any]:
-    """Build a manifest. Raises: InvalidInput: a path is unsafe, or two would collide on some disk."""
+    """Build a manifest. Raises: PathInvalid: a path is unsafe. InvalidInput: two would collide on some disk."""
     entries: dict[str, dict[str, Any]] = {}
     for path, blob in files:
         key = check_file_path(path).casefold()
@@ -49,7 +49,7 @@ def manifest_digest(manifest: dict[str, Any]) -> str:
 
 
 def check_file_path(path: str) -> str:
-    """Return a relative path that is safe on every disk. Raises: InvalidInput: says what is wrong with it."""
+    """Return a relative path that is safe on every disk. Raises: PathInvalid: says what is wrong with it."""
     parts = PurePosixPath(path).parts
     wrong = (
         not path
@@ -63,5 +63,5 @@ def check_file_path(path: str) -> str:
         or unicodedata.normalize("NFC", path) != path
     )
     if wrong:
-        raise InvalidInput(f"{path[:100]!r} is no safe file path: use plain relative names without '..'")
+        raise PathInvalid(f"{path[:100]!r} is no safe file path: use plain relative names without '..'")
     return path

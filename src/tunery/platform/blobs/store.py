@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tunery.errors import Exhausted, IntegrityError, InvalidInput, NotFound, TooLarge
+from tunery.errors import DigestMismatch, Exhausted, IntegrityError, NotFound, TooLarge
 from tunery.kit.digests import check_digest, sha256_file
 from tunery.kit.ids import new_id
 
@@ -62,7 +62,7 @@ class BlobStore:
             max_bytes: Refuse more than this.
 
         Raises:
-            InvalidInput: The digest is not the expected one. TooLarge: more than ``max_bytes``. Exhausted: disk full.
+            DigestMismatch: The digest is not the expected one. TooLarge: more than ``max_bytes``. Exhausted: disk full.
             In each case nothing is kept.
         """
         staging = self._folder(tenant_id, "staging") / new_id()
@@ -72,7 +72,7 @@ class BlobStore:
                 file.flush()
                 os.fsync(file.fileno())
             if expected_digest is not None and digest != check_digest(expected_digest):
-                raise InvalidInput(f"the bytes hash to {digest}, not to {expected_digest}; send them again")
+                raise DigestMismatch(f"the bytes hash to {digest}, not to {expected_digest}; send them again")
             self._commit(tenant_id, staging, digest)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

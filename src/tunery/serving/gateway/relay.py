@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tunery.errors import EngineFailed, MalformedRequest, TuneryError, Unavailable
+from tunery.platform.http.body import read_json
 from tunery.platform.http.call import AsyncCall
 from tunery.serving.engine_pool import EnginePool
-from tunery.serving.gateway.body import read_json
 from tunery.serving.gateway.errors import openai_error
 from tunery.serving.gateway.exchange import Exchange
 from tunery.serving.gateway.upstream import Upstream
