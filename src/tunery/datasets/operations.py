@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from tunery.datasets.delta import StoredRow, read_rows
 from tunery.datasets.tables import Dataset, DatasetVersion
 from tunery.errors import InvalidInput, NotFound
+from tunery.identity.operations import own_reference
 from tunery.kit.ids import parse_id
-from tunery.kit.references import Reference
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
 
@@ -58,7 +58,7 @@ def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
     if (known_id := parse_id(reference)) is not None and (row := session.get(DatasetVersion, known_id)) is not None:
         return row
     try:
-        wanted = Reference.parse(reference)
+        wanted = own_reference(session, reference)
     except InvalidInput as error:
         raise NotFound(f"there is no dataset {reference[:120]!r}") from error
     for row in list_versions(session, wanted.name):

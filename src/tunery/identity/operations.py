@@ -10,17 +10,25 @@ from sqlalchemy.orm import Session
 
 from tunery import audit
 from tunery.errors import Conflict, Forbidden, InvalidInput, NotFound
-from tunery.identity.rules import ROLES, new_token, permissions_of
+from tunery.identity.rules import ROLES, new_token, permissions_of, same_secret, split_token
 from tunery.identity.schemas import TenantCreate, TokenCreate
 from tunery.identity.tables import ApiToken, Membership, Tenant, User
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id, parse_id
-from tunery.kit.references import check_name
+from tunery.kit.references import Reference, check_name
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
 
-__all__ = ["OWNER_TOKEN", "bootstrap", "create_tenant", "create_token", "list_tokens", "revoke_token"]
+__all__ = [
+    "OWNER_TOKEN",
+    "bootstrap",
+    "create_tenant",
+    "create_token",
+    "list_tokens",
+    "own_reference",
+    "revoke_token",
+]
 
 OWNER_TOKEN = "owner.token"
 _OWNER = "owner@localhost"
@@ -38,8 +46,8 @@ def bootstrap(ground: Ground) -> str:
             tenant = Tenant(id=new_id(), name="local", is_operator=True)
             session.add(tenant)
             session.flush()
-        if path.exists():
-            return path.read_text(encoding="ascii").strip()
+        if path.exists() and _stands(session, token := path.read_text(encoding="ascii").strip()):
+            return token
         actor = Actor(tenant.id, None, _OWNER)
         user = _member(session, actor, _OWNER, ["model_admin"])
         _, token = _issue(session, actor, user, TokenCreate(name="local owner", roles=["model_admin"]))
@@ -49,7 +57,7 @@ def bootstrap(ground: Ground) -> str:
             file.write(token)
             file.flush()
             os.fsync(file.fileno())
-    os.replace(staging, path)
+        os.replace(staging, path)  # before the commit: a token without its row is replaced at the next start
     return token
 
 
@@ -119,6 +127,16 @@ def revoke_token(session: TenantSession, actor: Actor, token_id: str) -> ApiToke
     return token
 
 
+def own_reference(session: TenantSession, text: str) -> Reference:
+    """Parse ``[tenant/]name[:version]``. Raises: InvalidInput: it is none. NotFound: it names another tenant's thing."""
+    reference = Reference.parse(text)
+    if reference.tenant is not None:
+        tenant = session.get(Tenant, session.tenant_id)
+        if tenant is None or tenant.name != reference.tenant:
+            raise NotFound(f"there is no {text[:200]!r} here")
+    return reference
+
+
 def _person(session: Session, email: str) -> User:
     if not 3 <= len(email) <= 320 or email.count("@") != 1 or any(c.isspace() for c in email):
         raise InvalidInput(f"{email[:80]!r} is no e-mail address")
@@ -132,8 +150,17 @@ def _person(session: Session, email: str) -> User:
 
 def _member(session: Session, actor: Actor, email: str, roles: list[str]) -> User:
     user = _person(session, email.lower())
-    session.add(Membership(tenant_id=actor.tenant_id, user_id=user.id, roles=roles))
+    statement = sa.select(Membership).where(Membership.tenant_id == actor.tenant_id, Membership.user_id == user.id)
+    if session.scalars(statement).one_or_none() is None:
+        session.add(Membership(tenant_id=actor.tenant_id, user_id=user.id, roles=roles))
     return user
+
+
+def _stands(session: Session, token: str) -> bool:
+    """Tell whether this database knows the token; the file may be of another database."""
+    parts = split_token(token)
+    row = parts and session.scalars(sa.select(ApiToken).where(ApiToken.key_id == parts[0])).one_or_none()
+    return bool(parts and row and row.revoked_at is None and same_secret(parts[1], row.secret_hash))
 
 
 def _issue(session: Session, actor: Actor, user: User, wish: TokenCreate) -> tuple[ApiToken, str]:

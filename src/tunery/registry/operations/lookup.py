@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from tunery.errors import InvalidInput, NotFound
+from tunery.identity.operations import own_reference
 from tunery.kit.ids import parse_id
-from tunery.kit.references import Reference
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.registry.rules import STAGES, version_key
 from tunery.registry.tables import Model, ModelVersion, SigningKey
@@ -53,7 +53,7 @@ def resolve_version(session: TenantSession, reference: str) -> ModelVersion:
             raise NotFound(f"there is no version {reference}")
         return row
     try:
-        wanted = Reference.parse(reference)
+        wanted = own_reference(session, reference)
     except InvalidInput as error:
         raise NotFound(f"there is no model {reference[:120]!r}") from error
     for row in list_versions(session, wanted.name):
