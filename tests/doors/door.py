@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import tempfile
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ class Door:
         """The ground the house stands on."""
         return self.house.ground
 
-    @property
+    @cached_property
     def anonymous(self) -> httpx.Client:
         """A client without a token."""
         return self.client("anonymous", None)
@@ -169,10 +171,13 @@ def door(request: pytest.FixtureRequest) -> Iterator[Door]:
     ``acme/viewer`` and ``rival/admin``. A module sets ``WITH_ENGINES`` where deployments shall answer.
     """
     with (
+        pytest.MonkeyPatch.context() as patch,
         tempfile.TemporaryDirectory(prefix="tnr-") as home,
         fresh_settings(request.param, Path(home), request) as settings,
         opened(settings, with_engines=getattr(request.module, "WITH_ENGINES", False)) as door,
     ):
+        # Engines run without the current folder, and one of them lies among the tests.
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
         roles = {"admin": "model_admin", "developer": "model_developer", "engineer": "ml_engineer", "viewer": "viewer"}
         for nickname, role in roles.items():
             door.admit(f"acme/{nickname}", role)
