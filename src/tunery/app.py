@@ -132,6 +132,7 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
             _refuse_without_tokens(house.ground, settings.host)
         listening = _bind(settings)
         host, port = listening.getsockname()[:2]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         shown = f"[{host}]" if ":" in host else host
         server = uvicorn.Server(_uvicorn_config(house.app))
         house.start(warm=True)
@@ -170,13 +171,16 @@ class LocalServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open = ExitStack()
-        self.socket_path = _socket_path(settings)
+        self.socket_path = settings.home / "tunery.sock"
 
     def __enter__(self) -> LocalServer:
         with self._open:
             self._open.enter_context(_HomeLock(self._settings))
             house = build_house(self._settings)
             self._open.callback(house.stop)
+            if len(os.fsencode(self.socket_path)) > 100:  # Linux holds 108 bytes of a socket's path, macOS 104
+                folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="tunery-"))
+                self.socket_path = Path(folder) / "tunery.sock"
             listening = self._open.enter_context(_private_socket(self.socket_path))
             house.start(eager=False)
             self._server = uvicorn.Server(_uvicorn_config(house.app))
@@ -250,13 +254,6 @@ def _uvicorn_config(app: FastAPI) -> uvicorn.Config:
         timeout_graceful_shutdown=10,
         lifespan="on",
     )
-
-
-def _socket_path(settings: Settings) -> Path:
-    path = settings.folder() / "tunery.sock"
-    if len(os.fsencode(path)) < 100:  # Linux holds 108 bytes of a socket's path, macOS 104
-        return path
-    return Path(tempfile.mkdtemp(prefix="tunery-")) / "tunery.sock"
 
 
 @contextmanager

@@ -77,11 +77,15 @@ def find_server(settings: Settings) -> Address | None:
     """Return the address of the home folder's running server, or None."""
     try:
         entry = json.loads((settings.home / SERVER_FILE).read_text(encoding="utf-8"))
-        os.kill(int(entry["pid"]), 0)
+        pid = int(entry["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
     except PermissionError:
         pass  # alive, but another user's
-    except (FileNotFoundError, ProcessLookupError, ValueError, KeyError, TypeError):
-        return None
     # The socket comes first: unlike a port it cannot have gone to another user's process since.
     if entry.get("socket"):
         address = Address("http://localhost", Path(entry["socket"]))

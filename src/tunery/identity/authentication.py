@@ -63,7 +63,7 @@ class Authenticator:
             audit.record(session, actor, spec.operation_id, request.url.path, outcome="denied", needs=spec.permission)
 
     def _look_up(self, key_id: str, secret: str) -> Actor:
-        with self._ground.database.system_session("a token names its tenant") as session:
+        with self._ground.database.system_session("a token names its tenant", read_only=True) as session:
             statement = (
                 sa.select(ApiToken, User, Membership)
                 .join(User, User.id == ApiToken.user_id)

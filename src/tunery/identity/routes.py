@@ -11,7 +11,7 @@ from tunery.platform.http import Call, route
 __all__: list[str] = []
 
 
-@route("tokens.create", "POST", "/tokens", permission="tokens:own", scope="self", status=201)
+@route("tokens.create", "POST", "/tokens", permission="tokens:own", scope="self", status=201, secret=True)
 def create_token(call: Call, body: TokenCreate) -> TokenCreated:
     """Make a token; its text is shown once."""
     row, token = operations.create_token(call.session, call.actor, body)
@@ -30,7 +30,7 @@ def revoke_token(call: Call, token_id: str) -> TokenView:
     return TokenView.model_validate(operations.revoke_token(call.session, call.actor, token_id))
 
 
-@route("tenants.create", "POST", "/tenants", permission="access_control:manage", status=201)
+@route("tenants.create", "POST", "/tenants", permission="access_control:manage", status=201, secret=True)
 def create_tenant(call: Call, body: TenantCreate) -> TenantView:
     """Make a tenant with its administrator; for the operator of this installation."""
     tenant, token = operations.create_tenant(call.ground, call.actor, body)

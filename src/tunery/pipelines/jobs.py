@@ -26,6 +26,7 @@ def run_stage(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     outcome = STAGE_FUNCTIONS[name](context, work)
     last = row.stages[-1].name == name
     result = build_result(context, work, outcomes | {name: outcome}) if last else None
+    context.check_cancelled()
     with context.session() as session:
         row = get_pipeline(session, pipeline_id)
         stage = next(stage for stage in row.stages if stage.name == name)

@@ -19,6 +19,7 @@ from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job, cancel_job, enqueue_job, retry_job
 from tunery.registry.bases import BaseSource
+from tunery.registry.tables import Model, ModelVersion
 
 __all__ = [
     "STAGES",
@@ -62,6 +63,7 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
     if earlier is not None and not wish.again:
         _resume(session, earlier)
         return earlier
+    _check_number(session, recipe)
     row = Pipeline(
         id=new_id(),
         key=key,
@@ -163,6 +165,14 @@ def pipeline_view(session: TenantSession, row: Pipeline) -> PipelineView:
         created_at=row.created_at,
         finished_at=row.finished_at,
     )
+
+
+def _check_number(session: TenantSession, recipe: Recipe) -> None:
+    wanted = recipe.model.version
+    statement = sa.select(ModelVersion.version).join(Model).where(Model.name == recipe.model.name)
+    if wanted and wanted in session.scalars(statement).all():
+        message = f"{recipe.model.name}:{wanted} stands already and versions never change; leave it out or raise it"
+        raise RecipeInvalid(message, faults=[{"path": "model.version", "message": message}])
 
 
 def _stage_view(stage: PipelineStage, job: Job | None) -> StageView:

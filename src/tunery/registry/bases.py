@@ -74,7 +74,7 @@ class BaseSource:
         """Return a digest that changes when the source does, as far as can be told without fetching it."""
         if self.kind == "package":
             return sha256_file(_gguf_in_package(self.text))
-        return sha256_json({"base": self.text, "files": self.files})
+        return sha256_json({"files": self.files} if self.files else {"base": self.text})
 
 
 def find_base(session: TenantSession, source: BaseSource) -> ModelVersion | None:

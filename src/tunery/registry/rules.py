@@ -57,8 +57,9 @@ def next_version(existing: Iterable[str], change: Literal["major", "minor", "pat
 
 def check_move(stage: str, to_stage: str) -> None:
     """Raise unless the stage may move there. Raises: InvalidInput: unknown stage; Refused: no such transition."""
-    if to_stage not in STAGES:
-        raise InvalidInput(f"there is no stage {to_stage!r}; stages are {', '.join(STAGES)}")
+    for name in (stage, to_stage):
+        if name not in STAGES:
+            raise InvalidInput(f"there is no stage {name!r}; stages are {', '.join(STAGES)}")
     if to_stage not in TRANSITIONS[stage]:
         allowed = ", ".join(sorted(TRANSITIONS[stage])) or "nowhere"
         raise Refused(f"a version in {stage} cannot move to {to_stage}; from there it may move to: {allowed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,8 @@ def _keep(context: JobContext, run: TrainingRun, result: dict[str, Any]) -> Trai
         link(session, node_of(resolve_version(session, run.base_version_id)), node, "derived_from")
         audit.record(session, context.actor, "run_succeeded", f"runs/{run.id}", row_ids=row_ids.digest)
         emit(session, context.actor, "runs.succeeded", f"runs/{run.id}", {"run_id": run.id})
+    for name in ("work", "rows", "output"):
+        shutil.rmtree(context.ground.settings.folder("runs", run.id) / name, ignore_errors=True)
     return run
 
 

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from tunery.errors import Exhausted, Refused, TuneryError, Unavailable
+from tunery.errors import Conflict, Exhausted, Refused, TuneryError, Unavailable
 from tunery.platform.db.engine import make_engine
 from tunery.platform.db.session import SystemSession, TenantSession
 
@@ -45,7 +45,7 @@ class Database:
     def check(self) -> None:
         """Ask the database for an answer. Raises: Unavailable: it gives none; Refused: its role passes every policy."""
         try:
-            with self.engine.connect() as connection:
+            with self._reading.connect() as connection:
                 connection.execute(sa.text("select 1"))
                 if self.engine.dialect.name == "postgresql":
                     _refuse_superuser(connection)
@@ -81,6 +81,8 @@ def _refuse_superuser(connection: sa.Connection) -> None:
 
 def _translated(error: DBAPIError) -> TuneryError | DBAPIError:
     text = str(error.orig).lower()
+    if isinstance(error, sa.exc.IntegrityError):
+        return Conflict("somebody else wrote the same at the same moment; nothing of this deed was kept, look again")
     if "disk is full" in text or "no space left" in text or "disk full" in text:
         return Exhausted("the disk that holds the database is full; nothing of this deed was kept")
     if isinstance(error, OperationalError) and ("locked" in text or error.connection_invalidated):

@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tunery.errors import SchemaNewer
+from tunery.errors import IntegrityError, SchemaNewer
 from tunery.platform.db.engine import make_engine
 from tunery.platform.db.policies import secure_tables
 from tunery.settings import Settings
@@ -52,6 +52,8 @@ def migrate_database(url: str, app_role: str | None) -> None:
         with engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            else:
+                _suspend_foreign_keys(connection)
             with _in_one_transaction(connection):
                 current, head = _revisions(connection)
                 if current != head:
@@ -77,6 +79,13 @@ def alembic_config(connection: sa.Connection) -> Config:
     return config
 
 
+def _suspend_foreign_keys(connection: sa.Connection) -> None:
+    """Keep SQLite from deleting children when a migration rebuilds their parent's table; checked before the commit."""
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    cursor.close()
+
+
 @contextmanager
 def _in_one_transaction(connection: sa.Connection) -> Iterator[None]:
     """Commit at the end; on SQLite foreign keys are checked then, for batch migrations rebuild tables."""
@@ -84,6 +93,10 @@ def _in_one_transaction(connection: sa.Connection) -> Iterator[None]:
         if not connection.in_transaction():
             connection.begin()
         yield
+        if connection.dialect.name == "sqlite" and (
+            broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        ):
+            raise IntegrityError(f"the migration would leave {len(broken)} rows without what they refer to")
         connection.commit()
     except BaseException:
         connection.rollback()

@@ -100,7 +100,7 @@ def mount_routes(
     def run(spec: RouteSpec, request: Request, arguments: dict[str, Any]) -> Response:
         actor = request.state.actor
         reading = spec.method == "GET"
-        key = None if reading else request.headers.get("Idempotency-Key")
+        key = None if reading or spec.secret else request.headers.get("Idempotency-Key")
         with ground.database.session(actor.tenant_id, read_only=reading) as session:
             if key is not None:
                 before = answer_for(session, spec.operation_id, key, arguments)

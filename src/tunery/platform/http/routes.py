@@ -30,6 +30,7 @@ class RouteSpec:
         status: Status of a success.
         handler: Takes a ``Call`` first, then what FastAPI reads from path, query and body. An async one takes an
             ``AsyncCall`` instead: it has no session, and returns a finished response.
+        secret: The answer holds a secret that is shown once: it is not kept for an idempotency key.
     """
 
     operation_id: str
@@ -39,6 +40,7 @@ class RouteSpec:
     scope: Literal["tenant", "self", "public"]
     status: int
     handler: Callable[..., Any]
+    secret: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -62,6 +64,7 @@ def route(
     permission: str,
     scope: Literal["tenant", "self", "public"] = "tenant",
     status: int = 200,
+    secret: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the decorated function as a route of the house.
 
@@ -72,7 +75,8 @@ def route(
         raise InternalError(f"route {operation_id} needs a permission that fits its scope")
 
     def keep(handler: Callable[..., Any]) -> Callable[..., Any]:
-        ROUTES.register(operation_id)(RouteSpec(operation_id, method, path, permission, scope, status, handler))
+        spec = RouteSpec(operation_id, method, path, permission, scope, status, handler, secret)
+        ROUTES.register(operation_id)(spec)
         return handler
 
     return keep

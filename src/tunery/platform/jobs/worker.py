@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import socket
 import threading
 import traceback
 from datetime import timedelta
@@ -32,7 +33,6 @@ from tunery.platform.jobs.tables import Job, JobEvent
 __all__ = ["Worker"]
 
 log = structlog.get_logger(__name__)
-_QUEUES = {"heavy": 1, "light": 4}
 _current: Worker | None = None
 
 
@@ -60,7 +60,8 @@ class Worker:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._name = ground.settings.worker_name
+        default = "local" if ground.settings.is_sqlite else socket.gethostname()
+        self._name = ground.settings.worker_name or default
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._running: dict[str, str] = {}
@@ -94,7 +95,7 @@ class Worker:
         DBOS(config=config)
         logging.getLogger("dbos").handlers.clear()  # its own would keep a standard error that is gone by then
         DBOS.launch()
-        for name, slots in _QUEUES.items():
+        for name, slots in (("heavy", 1), ("light", settings.worker_slots)):
             DBOS.register_queue(name, worker_concurrency=slots, polling_interval_sec=0.2, on_conflict="always_update")
         self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="tunery-sweep", daemon=True)
         self._sweeper.start()
@@ -103,11 +104,13 @@ class Worker:
         """Look for new rows now rather than at the next sweep."""
         with self._starting:
             if self._starts_when_woken:
-                self._starts_when_woken = False
                 try:
                     self.start()
+                    self._starts_when_woken = False
                 except Conflict:
                     log.info("another worker of this name carries the jobs out")
+                except Exception:  # noqa: BLE001 the deed that woke us is committed; the next call tries again
+                    log.error("the worker did not start", traceback=traceback.format_exc())
         self._wake.set()
 
     def stop(self, seconds: float = 20) -> None:

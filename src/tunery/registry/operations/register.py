@@ -86,7 +86,8 @@ def register_version(
     model = _model(session, actor, check_name(name), kind, wish, prepared.report, base)
     standing = session.scalars(sa.select(ModelVersion).where(ModelVersion.model_id == model.id)).all()
     for row in standing:
-        if row.manifest_digest == digest and row.run_id == run_id and wish.version in (None, row.version):
+        known = row.manifest_digest == digest and row.run_id == run_id and row.status != "deleted"
+        if known and wish.version in (None, row.version):
             return row
     number = wish.version or next_version([row.version for row in standing], wish.change)
     version_key(number)
