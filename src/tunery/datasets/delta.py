@@ -144,20 +144,21 @@ def _write_files(table: Path, rows: Iterable[StoredRow], import_id: str) -> Iter
         leftover.unlink()
     batches = _to_batches(rows)
     batch = next(batches, None)
-    position = 0
-    for count in range(1_000_000):
-        if batch is None:
-            return
+    count = position = 0
+    while batch is not None:
         path, first = table / f"{import_id}-{count:05d}.parquet", position
         with path.open("xb") as file:
             with pq.ParquetWriter(file, _schema(), compression="zstd") as writer:
-                while batch is not None and file.tell() < _FILE_BYTES:
+                while batch is not None:
                     writer.write_batch(_with_position(batch, position))
                     position += batch.num_rows
                     batch = next(batches, None)
+                    if file.tell() >= _FILE_BYTES:
+                        break
             file.flush()
             os.fsync(file.fileno())
         yield path, first, position - first
+        count += 1
 
 
 def _to_batches(rows: Iterable[StoredRow]) -> Iterator[pa.RecordBatch]:

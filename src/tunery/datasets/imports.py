@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 
 from tunery import audit
 from tunery.datasets.build import Built, build_version
@@ -24,6 +26,8 @@ from tunery.platform.jobs import JobContext
 
 __all__ = ["execute_import"]
 
+_SET_ASIDE = "quarantine.jsonl"
+
 
 def execute_import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
     """Import a file and return the version. The same file and options again return the version that stands.
@@ -32,39 +36,59 @@ def execute_import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
         NotFound: The file was never uploaded. RowInvalid, FormatInvalid, TooLarge, InvalidInput: nothing is visible.
         Cancelled: repeating it goes on.
     """
-    import_id = sha256_json({"file": wish.file_digest, "options": wish.options.model_dump(mode="json")})[:32]
+    import_id = sha256_json(
+        {"file": wish.file_digest, "format": _format(wish), "options": wish.options.model_dump(mode="json")}
+    )[:32]
     with context.session() as session:
         dataset = _dataset(session, context, wish)
         if (standing := _version(session, dataset, import_id)) is not None:
             return standing
+    # A worker that was taken over may still be at it, so each attempt has a folder of its own.
+    attempts = context.ground.settings.folder("imports", dataset.id, import_id)
+    scratch = context.ground.settings.folder("imports", dataset.id, import_id, new_id())
+    try:
+        built = _build(context, wish, dataset, import_id, scratch)
+        kept = _keep_quarantine(context, built, scratch / _SET_ASIDE)
+        with context.session() as session:
+            dataset = _dataset(session, context, wish)
+            row = _version(session, dataset, import_id)
+            row = row or _record(session, context, dataset, wish, built, import_id, kept)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(attempts, ignore_errors=True)
+    return row
+
+
+def _build(context: JobContext, wish: DatasetImport, dataset: Dataset, import_id: str, scratch: Path) -> Built:
     ground = context.ground
-    scratch = ground.settings.folder("imports", dataset.id, import_id)
-    source, set_aside = scratch / "source", scratch / "quarantine.jsonl"
-    ground.blobs.checkout(context.tenant_id, wish.file_digest, source)
+    ground.blobs.checkout(context.tenant_id, wish.file_digest, scratch / "source")
 
     def watch(stage: str, rows: int) -> None:
         context.check_cancelled()
         context.progress({"type": "importing", "stage": stage, "rows": rows}, always=False)
 
-    with set_aside.open("wb") as file:
-        quarantine = Quarantine(wish.options.on_error, file)
-        built = build_version(
-            source,
-            wish.options.format or guess_format(wish.file_name),
+    with (scratch / _SET_ASIDE).open("wb") as file:
+        return build_version(
+            scratch / "source",
+            _format(wish),
             wish.options,
             table=ground.settings.folder("datasets", context.tenant_id, dataset.id),
             import_id=import_id,
             scratch=scratch,
-            quarantine=quarantine,
+            quarantine=Quarantine(wish.options.on_error, file),
             max_row_bytes=ground.settings.max_row_bytes,
             watch=watch,
         )
-    kept = ground.blobs.put(context.tenant_id, set_aside, "application/x-ndjson").digest if built.quarantined else None
-    with context.session() as session:
-        dataset = _dataset(session, context, wish)
-        row = _version(session, dataset, import_id) or _record(session, context, dataset, wish, built, import_id, kept)
-    shutil.rmtree(scratch)
-    return row
+
+
+def _format(wish: DatasetImport) -> str:
+    return wish.options.format or guess_format(wish.file_name)
+
+
+def _keep_quarantine(context: JobContext, built: Built, path: Path) -> str | None:
+    if not built.quarantined:
+        return None
+    return context.ground.blobs.put(context.tenant_id, path, "application/x-ndjson").digest
 
 
 def _record(
@@ -76,6 +100,7 @@ def _record(
     import_id: str,
     quarantine_digest: str | None,
 ) -> DatasetVersion:
+    session.refresh(dataset, with_for_update=True)  # two imports of one dataset take their numbers in turn
     dataset.current_version += 1
     row = DatasetVersion(
         id=new_id(),
@@ -150,11 +175,17 @@ def _provenance(wish: DatasetImport, built: Built) -> dict[str, Any]:
 
 
 def _dataset(session: TenantSession, context: JobContext, wish: DatasetImport) -> Dataset:
-    row = session.scalars(sa.select(Dataset).where(Dataset.name == check_name(wish.name))).one_or_none()
-    if row is None:
-        row = Dataset(id=new_id(), name=wish.name, description=wish.description, created_by=context.actor.name)
-        session.add(row)
-        session.flush()
+    """Return the dataset; a new one is seen by nobody else before it has a version."""
+    statement = sa.select(Dataset).where(Dataset.name == check_name(wish.name))
+    row = session.scalars(statement).one_or_none()
+    if row is not None:
+        return row
+    row = Dataset(id=new_id(), name=wish.name, description=wish.description, created_by=context.actor.name)
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except sa.exc.IntegrityError:  # another import made it a moment ago
+        return session.scalars(statement).one()
     return row
 
 

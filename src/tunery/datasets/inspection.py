@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from blake3 import blake3
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from tunery.datasets.formats import Record, guess_format
 from tunery.datasets.quarantine import Quarantine, RowFault, read_records
@@ -17,6 +17,7 @@ from tunery.datasets.sanitize.filter_by_length import length_of
 from tunery.datasets.shapes import SHAPES, Columns, Shape, Shaper, content_of, output_of
 from tunery.errors import InvalidInput
 from tunery.kit.digests import canonical_json
+from tunery.platform.http import Camel
 
 __all__ = ["BadLine", "Findings", "Lengths", "inspect_file"]
 
@@ -25,7 +26,7 @@ _MAX_LABEL_LENGTH = 60
 _EXAMPLES = 3
 
 
-class BadLine(BaseModel):
+class BadLine(Camel):
     """A line that no row could be made of."""
 
     line: int
@@ -33,7 +34,7 @@ class BadLine(BaseModel):
     text: str
 
 
-class Lengths(BaseModel):
+class Lengths(Camel):
     """How long rows are, in characters of what a model learns from."""
 
     least: int
@@ -43,7 +44,7 @@ class Lengths(BaseModel):
     greatest: int
 
 
-class Findings(BaseModel):
+class Findings(Camel):
     """What a data file holds."""
 
     format: str = Field(description="Name of the importer that reads it.")

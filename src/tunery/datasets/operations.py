@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery.datasets.delta import StoredRow, read_rows
+from tunery.datasets.inspection import Findings, inspect_file
+from tunery.datasets.splits import SPLITS
 from tunery.datasets.tables import Dataset, DatasetVersion
+from tunery.datasets.views import DatasetInspect
 from tunery.errors import InvalidInput, NotFound
 from tunery.identity.operations import own_reference
-from tunery.kit.ids import parse_id
+from tunery.kit.ids import new_id, parse_id
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
 
 __all__ = [
     "get_dataset",
+    "inspect_upload",
     "list_datasets",
     "list_versions",
     "materialize_split",
@@ -28,19 +33,18 @@ __all__ = [
     "table_of",
 ]
 
-SPLITS = ("train", "validation", "test")
-
 
 def list_datasets(session: TenantSession, limit: int = 50, offset: int = 0) -> Page[Dataset]:
-    """Return datasets by name."""
-    return page_of(session, sa.select(Dataset).order_by(Dataset.name), limit, offset)
+    """Return datasets that have a version, by name."""
+    statement = sa.select(Dataset).where(Dataset.current_version > 0).order_by(Dataset.name)
+    return page_of(session, statement, limit, offset)
 
 
 def get_dataset(session: TenantSession, name: str) -> Dataset:
     """Return a dataset by name or id. Raises: NotFound."""
     known_id = parse_id(name)
     condition = Dataset.id == known_id if known_id else Dataset.name == name
-    row = session.scalars(sa.select(Dataset).where(condition)).one_or_none()
+    row = session.scalars(sa.select(Dataset).where(condition, Dataset.current_version > 0)).one_or_none()
     if row is None:
         raise NotFound(f"there is no dataset {name[:120]!r}; `tunery datasets list` shows what there is")
     return row
@@ -67,6 +71,22 @@ def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
     raise NotFound(f"there is no dataset version {reference!r}; `tunery datasets versions {wanted.name}` lists them")
 
 
+def inspect_upload(ground: Ground, tenant_id: str, wish: DatasetInspect) -> Findings:
+    """Look at an uploaded file. Raises: NotFound: it was never uploaded. FormatInvalid: it is not what it claims."""
+    scratch = ground.settings.folder("imports", "inspect", new_id())
+    try:
+        ground.blobs.checkout(tenant_id, wish.file_digest, scratch / "source")
+        return inspect_file(
+            scratch / "source",
+            wish.format,
+            wish.columns,
+            name=wish.file_name,
+            max_row_bytes=ground.settings.max_row_bytes,
+        )
+    finally:
+        shutil.rmtree(scratch)
+
+
 def table_of(ground: Ground, version: DatasetVersion) -> Path:
     """Return the folder of a version's Delta table."""
     return ground.settings.folder("datasets", version.tenant_id, version.dataset_id)
@@ -86,7 +106,7 @@ def read_split(ground: Ground, tenant_id: str, version_id: str, split: str) -> I
     with ground.database.session(tenant_id, read_only=True) as session:
         version = resolve_version(session, version_id)
     for row in rows_of(ground, version, split):
-        yield {"row_id": row.row_id, **row.values}
+        yield row.values | {"row_id": row.row_id}
 
 
 def materialize_split(ground: Ground, tenant_id: str, version_id: str, split: str, path: Path) -> int:

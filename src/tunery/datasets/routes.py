@@ -6,7 +6,16 @@ from fastapi import Query
 
 from tunery import audit
 from tunery.datasets import operations
-from tunery.datasets.views import DatasetImport, DatasetVersionView, DatasetView, JobStarted, Provenance, RowView
+from tunery.datasets.inspection import Findings
+from tunery.datasets.views import (
+    DatasetImport,
+    DatasetInspect,
+    DatasetVersionView,
+    DatasetView,
+    JobStarted,
+    Provenance,
+    RowView,
+)
 from tunery.kit.references import check_name
 from tunery.platform.http import Call, route
 from tunery.platform.jobs import enqueue_job
@@ -23,6 +32,12 @@ def import_dataset(call: Call, body: DatasetImport) -> JobStarted:
     job = enqueue_job(call.session, call.actor, "datasets.import", payload, f"datasets/{body.name}")
     audit.record(call.session, call.actor, "dataset_import_started", f"datasets/{body.name}", job=job.id)
     return JobStarted(job_id=job.id)
+
+
+@route("datasets.inspect", "POST", "/datasets/inspect", permission="datasets:create")
+def inspect(call: Call, body: DatasetInspect) -> Findings:
+    """Look at an uploaded file: shape, columns, lengths, lines that cannot be used; nothing is imported."""
+    return operations.inspect_upload(call.ground, call.actor.tenant_id, body)
 
 
 @route("datasets.list", "GET", "/datasets", permission="datasets:read")

@@ -10,7 +10,15 @@ from pydantic import Field
 from tunery.datasets.schemas import ImportOptions
 from tunery.platform.http import Camel
 
-__all__ = ["DatasetImport", "DatasetVersionView", "DatasetView", "JobStarted", "Provenance", "RowView"]
+__all__ = [
+    "DatasetImport",
+    "DatasetInspect",
+    "DatasetVersionView",
+    "DatasetView",
+    "JobStarted",
+    "Provenance",
+    "RowView",
+]
 
 
 class DatasetImport(Camel):
@@ -23,6 +31,15 @@ class DatasetImport(Camel):
     license: str | None = Field(None, max_length=100, description="SPDX id of the data's licence.")
     url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")
     description: str = Field("", max_length=10_000, description="What the data is.")
+
+
+class DatasetInspect(Camel):
+    """A wish to look at an uploaded file; nothing is imported."""
+
+    file_digest: str = Field(description="SHA-256 of the uploaded file.")
+    file_name: str = Field(max_length=250, description="The file's name; its ending tells the format.")
+    format: str | None = Field(None, max_length=50, description="Format, where the ending does not tell it.")
+    columns: dict[str, str | list[str]] | None = Field(None, description="As in a recipe's training_data.")
 
 
 class DatasetView(Camel):
@@ -45,7 +62,7 @@ class DatasetVersionView(Camel):
     version: int
     digest: str = Field(description="SHA-256 over the sorted pairs of row id and row hash.")
     status: str
-    shape: str = Field(description="chat, prompt_completion or text.")
+    shape: str = Field(description="chat, completion or text.")
     rows: dict[str, int] = Field(description="Number of rows by split.")
     total_samples: int
     size_bytes: int

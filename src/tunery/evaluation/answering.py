@@ -1,4 +1,4 @@
-"""Ask a model for what an evaluation needs, in batches that are on the disk before the next one is asked."""
+"""Ask a model for what an evaluation needs; each answer is on the disk soon after it came."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 from tunery.errors import InvalidInput, MalformedRequest
 from tunery.evaluation.ports import Need
 from tunery.evaluation.prompts import Prompt
 from tunery.evaluation.work_file import WorkFile
-from tunery.inference.completing import ChatPrompt, TextPrompt, complete, score
+from tunery.inference.completing import ChatPrompt, Completion, Score, TextPrompt, complete, score
 from tunery.inference.ports import ENGINES, RunningEngine
 from tunery.inference.versions import spec_of_versions
 from tunery.platform.ground import Ground
 
 __all__ = ["Question", "answer_rows"]
 
-BATCH = 64
 SCORING_ENGINE = "transformers"
 """Gives log-probabilities where the evaluation's own engine cannot."""
+
+_MOST_REFUSED = 5
+"""Rows refused after which an evaluation stops: more would say no more."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +75,16 @@ def answer_rows(
         Cancelled: ``cancelled`` said so. In each case what was answered stays in ``work``.
     """
     missing = {need: [p for p in prompts if need in needs and work.get(need, p.row_id) is None] for need in _ASK}
-    left = sum(map(len, missing.values()))
     total = len(needs) * len(prompts)
-    done = total - left
+    done = total - sum(map(len, missing.values()))
+
+    def on_result() -> None:
+        nonlocal done
+        done += 1
+        on_progress(done, total)
 
     def ask(need: Need, engine: RunningEngine) -> None:
-        nonlocal done
-        waiting = missing.pop(need)
-        for start in range(0, len(waiting), BATCH):
-            batch = waiting[start : start + BATCH]
-            _ASK[need](engine, question, batch, work, partial(report, done), cancelled)
-            done += len(batch)
-
-    def report(before: int, so_far: int, _: int) -> None:
-        on_progress(before + so_far, total)
+        _ask_all(partial(_ASK[need], engine, question), need, missing.pop(need), work, on_result, cancelled)
 
     if missing["text"] or (missing["logprobs"] and question.engine == SCORING_ENGINE):
         with _running(ground, tenant_id, question, question.engine) as engine:
@@ -106,74 +105,63 @@ def _running(ground: Ground, tenant_id: str, question: Question, name: str) -> I
         yield engine
 
 
-def _complete(
-    engine: RunningEngine,
-    question: Question,
-    batch: Sequence[Prompt],
+def _ask_all(
+    ask: Callable[..., object],
+    need: Need,
+    prompts: Sequence[Prompt],
     work: WorkFile,
-    on_progress: Callable[[int, int], None],
+    on_result: Callable[[], None],
     cancelled: Callable[[], bool],
 ) -> None:
-    def ask(prompts: Sequence[Prompt]) -> None:
-        completions = complete(
-            engine,
-            [_shaped(prompt) for prompt in prompts],
-            adapter=_adapter(question),
-            max_tokens=question.max_tokens,
-            stop=question.stop,
-            on_progress=on_progress,
-            cancelled=cancelled,
-        )
-        pairs = zip(prompts, completions, strict=True)
-        work.append({"kind": "text", "row_id": prompt.row_id, **asdict(made)} for prompt, made in pairs)
+    """Ask for every row and keep each result; rows that the engine refuses are passed over, named at the end."""
+    refused: list[str] = []
+    left = list(prompts)
+    while left and len(refused) < _MOST_REFUSED:
+        try:
+            _ask_and_keep(ask, need, left, work, on_result, cancelled)
+        except MalformedRequest as fault:
+            at_fault = left.pop(fault.details["index"])
+            refused.append(f"row {at_fault.row_id}: {fault.message}")
+        left = [prompt for prompt in left if work.get(need, prompt.row_id) is None]
+    if refused:
+        some = "at least " if left else ""
+        raise InvalidInput(f"the engine refuses {some}{len(refused)} of {len(prompts)} rows: {'; '.join(refused)}")
 
-    _refusing_by_row(ask, batch)
 
-
-def _score(
-    engine: RunningEngine,
-    question: Question,
-    batch: Sequence[Prompt],
+def _ask_and_keep(
+    ask: Callable[..., object],
+    need: Need,
+    prompts: Sequence[Prompt],
     work: WorkFile,
-    on_progress: Callable[[int, int], None],
+    on_result: Callable[[], None],
     cancelled: Callable[[], bool],
 ) -> None:
-    def ask(prompts: Sequence[Prompt]) -> None:
-        scores = score(
-            engine,
-            [(_shaped(prompt), prompt.continuation) for prompt in prompts],
-            adapter=_adapter(question),
-            on_progress=on_progress,
-            cancelled=cancelled,
-        )
-        pairs = zip(prompts, scores, strict=True)
-        work.append(
-            {"kind": "logprobs", "row_id": prompt.row_id, "logprobs": list(made.logprobs), "engine": engine.name}
-            for prompt, made in pairs
-        )
+    with work.appending() as append:
 
-    _refusing_by_row(ask, batch)
+        def keep(index: int, made: Completion | Score) -> None:
+            append({"kind": need, "row_id": prompts[index].row_id, **asdict(made)})
+            on_result()
+
+        ask(prompts, on_result=keep, cancelled=cancelled)
+
+
+def _complete(engine: RunningEngine, question: Question, prompts: Sequence[Prompt], **watchers: Any) -> None:
+    complete(
+        engine,
+        [_shaped(prompt) for prompt in prompts],
+        adapter=_adapter(question),
+        max_tokens=question.max_tokens,
+        stop=question.stop,
+        **watchers,
+    )
+
+
+def _score(engine: RunningEngine, question: Question, prompts: Sequence[Prompt], **watchers: Any) -> None:
+    pairs = [(_shaped(prompt), prompt.continuation) for prompt in prompts]
+    score(engine, pairs, adapter=_adapter(question), **watchers)
 
 
 _ASK: dict[Need, Callable[..., None]] = {"text": _complete, "logprobs": _score}
-
-
-def _refusing_by_row(ask: Callable[[Sequence[Prompt]], None], batch: Sequence[Prompt]) -> None:
-    """Ask for a batch; where the engine refuses it, ask row by row, so that the error can name each row at fault."""
-    try:
-        ask(batch)
-    except MalformedRequest:
-        refused = []
-        for prompt in batch:
-            try:
-                ask([prompt])
-            except MalformedRequest as fault:
-                refused.append(f"row {prompt.row_id}: {fault.message}")
-        if refused:
-            raise InvalidInput(
-                f"the engine refuses {len(refused)} rows of a batch of {len(batch)}: " + "; ".join(refused[:5]),
-                refused_rows=len(refused),
-            ) from None
 
 
 def _shaped(prompt: Prompt) -> ChatPrompt | TextPrompt:

@@ -71,7 +71,7 @@ def create_evaluation(
     )
     session.add(row)
     session.flush()
-    session.refresh(row, ["scores"])
+    session.refresh(row, ["score_rows"])
     audit.record(session, actor, "evaluation_created", f"evaluations/{row.id}", model=row.model_reference)
     return row
 

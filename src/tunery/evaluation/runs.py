@@ -134,7 +134,7 @@ def _complete(context: JobContext, plan: Evaluation, measured: _Measured, second
         row.usage = measured.usage
         row.evaluation_duration += seconds
         session.flush()
-        session.refresh(row, ["scores"])
+        session.refresh(row, ["score_rows"])
         _tell(session, context, row, measured.scores)
     shutil.rmtree(context.ground.settings.folder("evaluations", row.id))
     return row

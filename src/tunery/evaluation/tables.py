@@ -64,7 +64,12 @@ class Evaluation(Identified, TenantOwned, Base):
     created_by: Mapped[str] = mapped_column(sa.String(320))
     evaluated_at: Mapped[datetime | None]
 
-    scores: Mapped[list[EvaluationScore]] = relationship(order_by="EvaluationScore.id", lazy="selectin")
+    score_rows: Mapped[list[EvaluationScore]] = relationship(lazy="selectin")
+
+    @property
+    def scores(self) -> list[EvaluationScore]:
+        """The scores in the order in which the metrics were asked for."""
+        return sorted(self.score_rows, key=lambda score: self.metric_names.index(score.metric))
 
 
 class EvaluationScore(Identified, TenantOwned, Base):

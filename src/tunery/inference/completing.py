@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from tunery.errors import Cancelled, Refused
+import httpx
+
+from tunery.errors import Cancelled, MalformedRequest, Refused
 from tunery.inference.asking import ask, engine_client
 from tunery.inference.ports import RunningEngine
 from tunery.inference.requests import check_adapter
@@ -85,6 +88,7 @@ def complete(
     concurrency: int | None = None,
     timeout_seconds: float = 600.0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_result: Callable[[int, Completion], None] = lambda index, made: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Completion]:
     """Let a model answer every prompt.
@@ -101,6 +105,8 @@ def complete(
         concurrency: Prompts that are sent at once; the default keeps every slot busy and one more waiting.
         timeout_seconds: Longest wait for one answer.
         on_progress: Called in this thread with how many are done, of how many.
+        on_result: Called in this thread with each index and its result, as they come; so what was done before an
+            error can be kept.
         cancelled: Asked about twice a second.
 
     Returns:
@@ -108,24 +114,28 @@ def complete(
 
     Raises:
         EngineFailed: the engine died or stopped answering. MalformedRequest: a prompt is refused, for instance as
-        longer than the context; names its index. NotFound: no such adapter. Cancelled: ``cancelled`` said so.
+        longer than the context; ``details["index"]`` says which. NotFound: no such adapter. Cancelled: ``cancelled``
+        said so.
     """
     wishes: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
     if stop:
         wishes["stop"] = list(stop)
     if seed is not None:
         wishes["seed"] = seed
-    bodies = [(_path(prompt), engine.request({**_fields(prompt), **wishes}, adapter)) for prompt in prompts]
+    bodies = []
+    for index, prompt in enumerate(prompts):
+        with _indexed(index):
+            bodies.append((_path(prompt), engine.request({**_fields(prompt), **wishes}, adapter)))
     busy = concurrency or engine.spec.slots + 1
 
-    with engine_client(engine, connections=busy, timeout_seconds=timeout_seconds) as client:
+    client = engine_client(engine, connections=busy, timeout_seconds=timeout_seconds)
 
-        def answer(index: int) -> Completion:
-            path, body = bodies[index]
-            began = time.monotonic()
-            return _completion(ask(client, engine, path, body, f"prompt {index}"), time.monotonic() - began)
+    def answer(index: int) -> Completion:
+        path, body = bodies[index]
+        began = time.monotonic()
+        return _completion(ask(client, engine, path, body, f"prompt {index}"), time.monotonic() - began)
 
-        return _in_parallel(answer, len(prompts), busy, on_progress, cancelled)
+    return _in_parallel(answer, len(prompts), busy, client, on_progress, on_result, cancelled)
 
 
 def score(
@@ -135,6 +145,7 @@ def score(
     adapter: str | None = None,
     timeout_seconds: float = 600.0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_result: Callable[[int, Score], None] = lambda index, made: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Score]:
     """Let a model say how likely it finds each completion after its prompt.
@@ -146,6 +157,8 @@ def score(
         adapter: Which adapter judges; None for the base.
         timeout_seconds: Longest wait for one score.
         on_progress: Called in this thread with how many are done, of how many.
+        on_result: Called in this thread with each index and its result, as they come; so what was done before an
+            error can be kept.
         cancelled: Asked about twice a second.
 
     Returns:
@@ -158,38 +171,55 @@ def score(
         raise Refused(f"the engine {engine.name} cannot score given texts; use the engine 'transformers' for that")
     check_adapter(engine, adapter)
     bodies = [{**_fields(prompt), "completion": text, "adapter": adapter} for prompt, text in pairs]
-    with engine_client(engine, connections=2, timeout_seconds=timeout_seconds) as client:
+    client = engine_client(engine, connections=2, timeout_seconds=timeout_seconds)
 
-        def judge(index: int) -> Score:
-            return Score(tuple(ask(client, engine, "/score", bodies[index], f"pair {index}")["logprobs"]))
+    def judge(index: int) -> Score:
+        return Score(tuple(ask(client, engine, "/score", bodies[index], f"pair {index}")["logprobs"]))
 
-        return _in_parallel(judge, len(pairs), 2, on_progress, cancelled)
+    return _in_parallel(judge, len(pairs), 2, client, on_progress, on_result, cancelled)
 
 
 def _in_parallel(
     do: Callable[[int], Result],
     total: int,
     workers: int,
+    client: httpx.Client,
     on_progress: Callable[[int, int], None],
+    on_result: Callable[[int, Result], None],
     cancelled: Callable[[], bool],
 ) -> list[Result]:
     """Do ``0 .. total - 1``, some at a time. The first error or a cancellation drops what has not begun."""
     pool = ThreadPoolExecutor(max_workers=workers)
     futures = [pool.submit(do, index) for index in range(total)]
+    index_of = {future: index for index, future in enumerate(futures)}
     waiting = set(futures)
     try:
         while waiting:
             if cancelled():
                 raise Cancelled
             done, waiting = wait(waiting, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
+            # Results first, so that none is lost to an error that came at the same moment.
+            for future in sorted(done, key=lambda one: (one.exception() is not None, index_of[one])):
+                with _indexed(index_of[future]):
+                    on_result(index_of[future], future.result())
             if done:
                 on_progress(total - len(waiting), total)
     finally:
         # Not waiting for what is under way: a hung engine must not hold up a cancellation.
         pool.shutdown(wait=False, cancel_futures=True)
+    # Only here: closed under threads that still read from it, they would sleep until their timeout. After an error it
+    # goes with the last of them, at the latest when the engine is stopped.
+    client.close()
     return [future.result() for future in futures]
+
+
+@contextmanager
+def _indexed(index: int) -> Iterator[None]:
+    try:
+        yield
+    except MalformedRequest as fault:
+        fault.details["index"] = index
+        raise
 
 
 def _path(prompt: Prompt) -> str:

@@ -77,17 +77,18 @@ class _Lines(Iterator[str]):
         self.fault = ""
 
     def __next__(self) -> str:
-        number, line, whole = next(self._source)
+        number, data, whole, quotes = next(self._source)
         self._last = number
         try:
-            text = line.decode("utf-8")
+            text = shown = data.decode("utf-8")
         except UnicodeDecodeError as error:
-            text = line.decode("utf-8", "replace")
+            text = shown = data.decode("utf-8", "replace")
             self.fault = f"line {number}: {utf8_fault(error)}"
         if not whole:
             self.fault = f"line {number} is longer than {self._max_row_bytes} bytes"
+            text = '"\n' if quotes % 2 else "\n"  # opens or closes what the whole line does, so that the next is read
         if sum(map(len, self.taken)) < EXCERPT:
-            self.taken.append(text)
+            self.taken.append(shown)
         return text
 
     def malformed(self, reason: str) -> Malformed:

@@ -16,7 +16,7 @@ __all__ = ["import_jsonl"]
 def import_jsonl(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malformed]:
     """Read one object a line; lines of white space are no rows. Source: jsonlines.org."""
     reader = StrictJson()
-    for number, line, whole in read_lines(file, max_row_bytes):
+    for number, line, whole, _ in read_lines(file, max_row_bytes):
         if not whole:
             yield Malformed(number, f"longer than {max_row_bytes} bytes", excerpt(line))
             continue

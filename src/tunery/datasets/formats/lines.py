@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from tunery.errors import FormatInvalid
 
-__all__ = ["EXCERPT", "excerpt", "read_lines", "refuse_other_kinds", "utf8_fault"]
+__all__ = ["EXCERPT", "Line", "excerpt", "read_lines", "refuse_other_kinds", "utf8_fault"]
 
 EXCERPT = 1000
 """Characters of a malformed piece that are kept."""
@@ -27,26 +27,44 @@ _OTHER_KINDS = (
 )
 
 
-def read_lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield each line's number, its bytes with the line end, and whether it was whole.
+class Line(NamedTuple):
+    """A line of a file.
 
-    A line of more than ``max_bytes`` comes cut to its beginning; the rest is passed over without being held. A byte
-    order mark before the first line is taken away.
+    Attributes:
+        number: The first is 1.
+        data: Its bytes with the line end; of a cut one the beginning.
+        whole: Whether it was no longer than the limit.
+        quotes: Number of double quotes in all of it.
+    """
+
+    number: int
+    data: bytes
+    whole: bool
+    quotes: int
+
+
+def read_lines(file: BinaryIO, max_bytes: int) -> Iterator[Line]:
+    """Yield the lines of a file. A longer one than ``max_bytes`` comes cut; its rest is passed over without being held.
+
+    A byte order mark before the first line is taken away.
 
     Raises:
         FormatInvalid: The file begins like one that is no UTF-8 text.
     """
     number = 0
-    while line := file.readline(max_bytes + 1):
+    while data := file.readline(max_bytes + 1):
         number += 1
         if number == 1:
-            refuse_other_kinds(line)
-            line = line.removeprefix(codecs.BOM_UTF8)
-        whole = len(line) <= max_bytes
-        yield number, line if whole else line[:EXCERPT], whole
-        if not whole and not line.endswith(b"\n"):
-            while (rest := file.readline(_PIECE)) and not rest.endswith(b"\n"):
-                pass
+            refuse_other_kinds(data)
+            data = data.removeprefix(codecs.BOM_UTF8)
+        if len(data) <= max_bytes:
+            yield Line(number, data, True, data.count(b'"'))
+            continue
+        quotes, last = data.count(b'"'), data
+        while last and not last.endswith(b"\n"):
+            last = file.readline(_PIECE)
+            quotes += last.count(b'"')
+        yield Line(number, data[:EXCERPT], False, quotes)
 
 
 def refuse_other_kinds(head: bytes) -> None:

@@ -1,0 +1,71 @@
+"""What is found in a file before it is imported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunery.datasets.inspection import Findings, inspect_file
+from tunery.errors import FormatInvalid
+
+
+def inspect(folder: Path, rows: list[Any], name: str = "rows.jsonl", **options: Any) -> Findings:
+    path = folder / name
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return inspect_file(path, **options)
+
+
+def test_shape_columns_lengths_and_faults_are_told(tmp_path: Path) -> None:
+    rows = [{"question": "q" * i, "answer": "a", "id": i} for i in range(1, 101)]
+    found = inspect(tmp_path, [*rows, rows[0] | {"id": 101}, "{oops", {"x": 1}])
+    assert (found.format, found.shape, found.problem) == ("jsonl", "completion", None)
+    assert found.columns[:3] == ["question", "answer", "id"]
+    assert found.mapping == {"prompt": "question", "completion": "answer"}
+    assert (found.rows, found.malformed, found.duplicates) == (101, 2, 1)
+    assert [(bad.line, bad.text) for bad in found.bad_lines] == [(102, "{oops"), (103, '{"x":1}')]
+    assert found.lengths is not None
+    # question i and its answer have i + 1 characters, the repeated row 2: sorted 2, 2, 3, ..., 101
+    assert (found.lengths.least, found.lengths.median, found.lengths.greatest) == (2, 51, 101)
+    assert found.examples[0] == {"prompt": "q", "completion": "a", "id": 1}
+
+
+@pytest.mark.parametrize(
+    ("answers", "metrics", "labels"),
+    [
+        ([json.dumps({"n": i}) for i in range(40)], ["exact_match", "json_valid", "json_field_f1"], []),
+        (["spam", "ham"] * 20, ["exact_match", "accuracy", "f1_score"], ["ham", "spam"]),
+        ([f"a sentence about {i}" for i in range(40)], ["exact_match", "token_f1"], []),
+        (["{not json"] * 20 + [f"{{{i}" for i in range(20)], ["exact_match", "token_f1"], []),
+    ],
+)
+def test_metrics_suit_the_answers(tmp_path: Path, answers: list[str], metrics: list[str], labels: list[str]) -> None:
+    found = inspect(tmp_path, [{"prompt": str(i), "completion": answer} for i, answer in enumerate(answers)])
+    assert (found.metrics, found.labels) == (metrics, labels)
+
+
+def test_plain_text_is_measured_by_perplexity(tmp_path: Path) -> None:
+    assert inspect(tmp_path, [{"text": "a"}]).metrics == ["perplexity"]
+
+
+def test_a_mixed_or_useless_file_is_a_finding_and_no_crash(tmp_path: Path) -> None:
+    mixed = inspect(tmp_path, [{"text": "a"}, {"prompt": "a", "completion": "b"}])
+    assert mixed.shape is None
+    assert "mixes rows" in (mixed.problem or "")
+    useless = inspect(tmp_path, [{"x": 1}])
+    assert (useless.shape, useless.problem, useless.malformed) == (None, "no row of it can be used", 1)
+    assert "its columns (x)" in useless.bad_lines[0].reason
+    assert inspect(tmp_path, []).rows == 0
+
+
+def test_declared_columns_are_used(tmp_path: Path) -> None:
+    found = inspect(tmp_path, [{"q": "a", "a": "b"}], columns={"prompt": "q", "completion": "a"})
+    assert (found.shape, found.rows) == ("completion", 1)
+
+
+def test_a_file_of_unknown_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatInvalid, match="ending"):
+        inspect(tmp_path, [{"text": "a"}], name="rows.txt")
+    assert inspect(tmp_path, [{"text": "a"}], name="rows.txt", format_name="jsonl").rows == 1

@@ -1,0 +1,78 @@
+"""Datasets through the SDK and the command line, on a whole house."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunery.client import Client
+from tunery.errors import InvalidInput, NotFound
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "Questions 1.jsonl"
+    rows = [{"question": f"What is {i * 7919}?", "answer": f"number {i}"} for i in range(40)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_file_becomes_a_version_that_can_be_read(client: Client, file: Path) -> None:
+    started = client.datasets.import_(file, name="asked", options={"test_split": 6, "seed": 3}, license="MIT")
+    result = client.jobs.wait(started.job_id).result
+    assert result["reference"] == "asked:1"
+    [version] = client.datasets.versions("asked")
+    assert (version.digest, version.rows) == (result["digest"], {"train": 30, "validation": 4, "test": 6})
+    rows = client.datasets.rows("asked:1", split="test", limit=4, offset=3)
+    assert (len(rows), rows.total) == (3, 6)
+    assert rows[0].row.keys() == {"prompt", "completion"}
+    assert "asked" in [dataset.name for dataset in client.datasets.list()]
+    assert client.datasets.get("asked").current_version == 1
+
+
+def test_prv_01_provenance_has_r1s_fields(client: Client, file: Path) -> None:
+    client.jobs.wait(client.datasets.import_(file, name="told", license="MIT", url="https://example.com/q").job_id)
+    record = client.datasets.provenance("told")
+    assert (record.dataset_name, record.dataset_version, record.licensing["license"]) == ("told", "1", "MIT")
+    [source] = record.sources
+    assert {"type", "url", "description", "sampleCount", "collectedAt"} <= source.keys()
+    assert (source["url"], source["sampleCount"]) == ("https://example.com/q", 40)
+    assert record.compliance.keys() == {"piiDetected", "piiRemoved", "gdprCompliant", "ccpaCompliant", "certifications"}
+
+
+def test_a_bad_line_fails_the_job_with_its_number_and_leaves_no_dataset(client: Client, file: Path) -> None:
+    with file.open("a") as more:
+        more.write("{oops\n")
+    job = client.jobs.wait(client.datasets.import_(file, name="broken").job_id)
+    assert (job.status, job.error["code"], job.error["line"]) == ("failed", "row_invalid", 41)
+    with pytest.raises(NotFound):
+        client.datasets.get("broken")
+    options = {"on_error": "quarantine"}
+    result = client.jobs.wait(client.datasets.import_(file, name="broken", options=options).job_id).result
+    assert sum(result["rows"].values()) == 40
+    assert client.datasets.versions("broken")[0].quarantined == 1
+
+
+def test_a_wish_with_a_fault_is_refused_before_a_job_is_made(client: Client, file: Path) -> None:
+    for options in ({"test_split": 1.5}, {"sanitize": [{"step": "dedup"}]}, {"colour": "red"}):
+        with pytest.raises(InvalidInput):
+            client.datasets.import_(file, options=options)
+    with pytest.raises(InvalidInput):
+        client.datasets.import_(file, name="Not a name")
+
+
+def test_an_upload_is_looked_at_without_an_import(client: Client, file: Path) -> None:
+    found = client.datasets.inspect(file)
+    assert (found.format, found.shape, found.rows) == ("jsonl", "completion", 40)
+    assert found.mapping == {"prompt": "question", "completion": "answer"}
+
+
+def test_the_command_line_imports_and_shows_rows(tunery: Callable[..., tuple[int, Any, str]], file: Path) -> None:
+    code, result, _ = tunery("datasets", "import", file, "--test-split", "5", "--deduplicate")
+    assert (code, result["reference"]) == (0, "questions-1:1")
+    code, rows, _ = tunery("datasets", "rows", "questions-1", "--split", "test", "--limit", "2")
+    assert (code, len(rows)) == (0, 2)
