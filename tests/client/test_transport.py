@@ -137,6 +137,7 @@ def test_a_server_that_does_not_answer_is_said_with_what_to_do(home: Path) -> No
 @pytest.mark.parametrize(
     "entry",
     ["", "[]", "{}", '{"pid": "x"}', '{"pid": 999999999, "socket": "/nowhere"}', f'{{"pid": {os.getpid()}}}'],
+    ids=["empty", "list", "nothing", "no number", "dead", "no address"],
 )
 def test_a_stale_server_file_names_nobody(home: Path, entry: str) -> None:
     home.joinpath("server.json").write_text(entry)

@@ -128,7 +128,7 @@ def revoke_token(session: TenantSession, actor: Actor, token_id: str) -> ApiToke
 
 
 def own_reference(session: TenantSession, text: str) -> Reference:
-    """Parse ``[tenant/]name[:version]``. Raises: InvalidInput: it is none. NotFound: it names another tenant's thing."""
+    """Parse ``[tenant/]name[:version]``. Raises: InvalidInput: it is none. NotFound: it is another tenant's."""
     reference = Reference.parse(text)
     if reference.tenant is not None:
         tenant = session.get(Tenant, session.tenant_id)
