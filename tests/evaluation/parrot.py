@@ -60,6 +60,11 @@ class RunningParrot:
         self.stop()
 
 
+class _Server(ThreadingHTTPServer):
+    # With the usual five, a client whose connection does not fit in waits until its timeout.
+    request_queue_size = 128
+
+
 @dataclass
 class Parrot:
     """The port ``Engine``.
@@ -95,8 +100,8 @@ class Parrot:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server = _Server(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return RunningParrot(spec, server, self.can_score)
 
     def respond(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:

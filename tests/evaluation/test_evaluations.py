@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from tests.evaluation.conftest import Lab
+from tests.evaluation.conftest import Lab, question
 from tests.evaluation.parrot import parrot_answer
 from tunery.audit import AuditEntry
 from tunery.errors import Cancelled, EngineFailed, InvalidInput, NotFound, Refused
@@ -33,6 +34,10 @@ def numbers_of(lab: Lab, digest: str | None) -> list[int]:
 
 def share_right(numbers: list[int], *, adapter: bool) -> float:
     return sum(parrot_answer(n, adapter) == f"out {n}" for n in numbers) / len(numbers)
+
+
+def work_file(lab: Lab, evaluation_id: str) -> Path:
+    return lab.ground.settings.folder("evaluations", evaluation_id) / "answers.jsonl"
 
 
 def test_every_prediction_is_kept_with_what_it_scored(lab: Lab) -> None:
@@ -75,11 +80,13 @@ def test_a_crashed_evaluation_goes_on_with_the_rows_not_yet_answered(lab: Lab) -
     failed = lab.look(evaluation_id)
     assert failed.status == "failed"
     assert "parrot failed" in (failed.failure_reason or "")
+    kept = work_file(lab, evaluation_id).read_bytes().count(b"\n")
+    # 35 were answered; of these at most the 9 that were under way together can be lost (8 slots and one waiting).
+    assert kept >= 35 - 9
     lab.parrot.fails_after = None
     before = len(lab.parrot.asked)
     row = execute_evaluation(lab.context(), evaluation_id)
-    # 40 rows, 35 of them answered and on the disk
-    assert len(lab.parrot.asked) - before == 40 - 35
+    assert len(lab.parrot.asked) - before == 40 - kept
     assert row.status == "completed"
     assert row.failure_reason is None
     assert row.overall_score == pytest.approx(share_right(numbers_of(lab, row.predictions_digest), adapter=True))
@@ -91,12 +98,13 @@ def test_an_answer_cut_short_by_a_crash_is_asked_again(lab: Lab) -> None:
     lab.parrot.fails_after = 35
     with pytest.raises(EngineFailed):
         execute_evaluation(lab.context(), evaluation_id)
-    path = lab.ground.settings.folder("evaluations", evaluation_id) / "answers.jsonl"
-    path.write_bytes(path.read_bytes()[:-9])
+    path = work_file(lab, evaluation_id)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
     lab.parrot.fails_after = None
     before = len(lab.parrot.asked)
     assert execute_evaluation(lab.context(), evaluation_id).status == "completed"
-    assert len(lab.parrot.asked) - before == 40 - 34
+    assert len(lab.parrot.asked) - before == 40 - (whole.count(b"\n") - 1)
 
 
 def test_a_resumed_evaluation_keeps_the_predictions_of_an_uninterrupted_one(lab: Lab) -> None:
@@ -187,7 +195,7 @@ def test_metrics_that_cannot_read_the_references_are_refused_before_a_model_is_a
 
 
 def test_plain_text_can_only_be_scored(lab: Lab) -> None:
-    lab.import_rows([{"text": f"{n} {random_words(n)}"} for n in range(50)], name="stories")
+    lab.import_rows([{"text": f"{n} {question(n)}"} for n in range(50)], name="stories")
     with pytest.raises(InvalidInput, match="40 of 40 rows are plain text"):
         lab.evaluate("tuned", "stories", metrics=["exact_match"], prompt=COMPLETION)
 
@@ -275,9 +283,3 @@ def test_another_tenant_sees_none_of_it(lab: Lab, stranger: Actor) -> None:
         measure_difference(lab.ground, stranger.tenant_id, row.id, row.id)
     with pytest.raises(NotFound):
         list(read_predictions(lab.ground, stranger.tenant_id, row.predictions_digest or ""))
-
-
-def random_words(number: int) -> str:
-    from tests.evaluation.conftest import question
-
-    return question(number)

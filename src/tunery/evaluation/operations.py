@@ -158,7 +158,7 @@ def keep_comparison(
 ) -> list[Comparison]:
     """Keep measured differences with their evaluations. Keeping the same comparison again changes nothing."""
     candidate = get_evaluation(session, candidate_id)
-    get_evaluation(session, baseline_id)
+    baseline_id, candidate_id = get_evaluation(session, baseline_id).id, candidate.id
     statement = sa.select(Comparison).where(
         Comparison.baseline_id == baseline_id, Comparison.candidate_id == candidate_id
     )

@@ -17,7 +17,7 @@ from tunery.evaluation.schemas import (
     PredictionView,
 )
 from tunery.platform.db import Page
-from tunery.platform.http import Call, route
+from tunery.platform.http import Call, Limit, Offset, route
 
 __all__ = ["compare_evaluations", "create_evaluation", "get_evaluation", "list_evaluations", "list_predictions"]
 
@@ -32,8 +32,8 @@ def create_evaluation(call: Call, body: EvaluationCreate) -> EvaluationView:
 def list_evaluations(
     call: Call,
     model: str | None = Query(None, max_length=200, description="Only those of this version: `name:1.0.0` or its id."),
-    limit: int = Query(50, ge=1, le=1000),
-    offset: int = Query(0, ge=0),
+    limit: Limit = 50,
+    offset: Offset = 0,
 ) -> list[EvaluationView]:
     """List evaluations, the newest first."""
     return call.page(operations.list_evaluations(call.session, model, limit, offset), EvaluationView.model_validate)
@@ -54,9 +54,7 @@ def compare_evaluations(call: Call, body: ComparisonCreate) -> list[ComparisonVi
 
 
 @route("evaluations.predictions", "GET", "/evaluations/{evaluation_id}/predictions", permission="evaluations:read")
-def list_predictions(
-    call: Call, evaluation_id: str, limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)
-) -> list[PredictionView]:
+def list_predictions(call: Call, evaluation_id: str, limit: Limit = 50, offset: Offset = 0) -> list[PredictionView]:
     """List what the model was asked, what it answered and what that scored, row by row."""
     row = operations.get_evaluation(call.session, evaluation_id)
     if row.predictions_digest is None:

@@ -158,7 +158,7 @@ def promote_version(session: TenantSession, actor: Actor, reference: str, wish: 
         Refused: The registry knows no such transition. StaleState: the stage is not what was seen any more.
     """
     version = resolve_version(session, reference)
-    seen = wish.seen_stage or version.stage
+    seen = version.stage if wish.seen_stage is None else wish.seen_stage
     verdict = _passing_verdict(session, version, wish.verdict_id) if is_upward(seen, wish.to_stage) else None
     moved = move_stage(session, actor, version.id, seen, wish.to_stage)
     audit.record(

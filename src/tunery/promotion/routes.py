@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Query
-
-from tunery.platform.http import Call, route
+from tunery.platform.http import Call, Limit, Offset, route
 from tunery.promotion import operations
 from tunery.promotion.evidence import gather_evidence
 from tunery.promotion.schemas import GateCheck, GateCreate, GateView, Promotion, VerdictView
@@ -21,7 +19,7 @@ def create_gate(call: Call, body: GateCreate) -> GateView:
 
 
 @route("gates.list", "GET", "/gates", permission="gates:read")
-def list_gates(call: Call, limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)) -> list[GateView]:
+def list_gates(call: Call, limit: Limit = 50, offset: Offset = 0) -> list[GateView]:
     """List gates."""
     return call.page(operations.list_gates(call.session, limit, offset), lambda row: _view(row, []))
 
