@@ -101,6 +101,7 @@ def build_house(settings: Settings, *, with_worker: bool = True) -> House:
         docs_url="/api/docs",
         openapi_url="/api/openapi.json",
         redoc_url=None,
+        redirect_slashes=False,
     )
     authenticator = Authenticator(ground)
     services: dict[str, Any] = {"worker": worker, "engines": engines, "authenticator": authenticator}

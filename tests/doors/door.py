@@ -101,14 +101,17 @@ class Door:
         self.people[name] = Person(actor, token, self.client(name, token))
         return self.people[name]
 
-    def raw(self, request: bytes, *, finish: bool = True) -> tuple[int, bytes]:
-        """Send bytes as they are and return status and body of the one answer; 0 where the server hung up."""
+    def raw(self, request: bytes, *, hang_up: bool = False) -> tuple[int, bytes]:
+        """Send bytes as they are and return status and body of the one answer; 0 where there was none.
+
+        With ``hang_up`` the connection is closed for writing after them, as when a sender dies.
+        """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(10)
             connection.connect(str(self.socket_path))
             try:
                 connection.sendall(request)
-                if finish:
+                if hang_up:
                     connection.shutdown(socket.SHUT_WR)
                 answer = http.client.HTTPResponse(connection)
                 answer.begin()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -79,16 +82,16 @@ def test_no_header_changes_what_is_asked(door: Door, header: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        b"", b"Bearer", b"Bearer ", b"Bearer ' OR 1=1--", b"Bearer x\xff\xfe", b"Bearer tnr_" + b"0" * 24 + b"_" + b"A" * 43,
-        b"Basic dTpw", b"bearer tnr_", b"Bearer " + b"x" * 1_000_000, "Bearer ünïcode".encode(), b"Bearer a b c",
+        b"", b"Bearer", b"Bearer ", b"Bearer ' OR 1=1--", b"Bearer x\xff\xfe", b"bearer tnr_",
+        b"Bearer tnr_" + b"0" * 24 + b"_" + b"A" * 43,
+        b"Basic dTpw", b"Bearer " + b"x" * 1_000_000, "Bearer ünïcode".encode(), b"Bearer a b c",
         b"Bearer \x00",
     ],
 )  # fmt: skip
 def test_what_is_no_token_does_not_get_in(door: Door, value: bytes) -> None:
     request = b"GET /api/v1/models HTTP/1.1\r\nHost: tunery\r\nConnection: close\r\nAuthorization: " + value
     status, body = door.raw(request + b"\r\n\r\n")
-    assert status in (401, 400, 431, 0), (status, body)
-    assert status == 401 or len(value) > 10_000 or b"\0" in value or b"\xff" in value
+    assert status == (400 if b"\0" in value else 401), (status, body)
 
 
 def test_two_tokens_or_one_in_the_address_do_not_get_in(door: Door, admin: Person) -> None:
@@ -240,8 +243,10 @@ def test_what_is_no_name_is_refused(admin: Person, name: str) -> None:
         assert admin.http.post(f"/api/v1/{path}", json={**body, "name": name}).status_code == 422, path
 
 
-@pytest.mark.parametrize("query", [{"limit": -1}, {"limit": 0}, {"limit": 1001}, {"limit": "x"}, {"offset": -1},
-                                   {"offset": 2**63}, {"offset": 10**400}, {"limit": 2**64}, {"limit": "\0"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": n} for n in (-1, 0, 1001, 2**64, "x", "\0")] + [{"offset": n} for n in (-1, 2**31, 2**63, 10**400)],
+)
 def test_a_page_that_cannot_be_is_refused(admin: Person, things: Things, query: dict[str, Any]) -> None:
     lists = [spec.full_path for _, spec in ROUTES if spec.operation_id.endswith(".list")]
     lists += [f"/api/v1/datasets/{things.dataset}/rows", f"/api/v1/evaluations/{things.evaluation_id}/predictions"]
@@ -311,7 +316,7 @@ def test_an_unknown_method_of_training_is_refused_before_anything_is_queued(
 @pytest.mark.parametrize(
     "path",
     ["../../etc/cron.d/x", "a/../../x", "..\\..\\x", "/abs", "C:\\x", "\\\\srv\\s", "..", ".", "", "con", "a/nul.txt",
-     "x.", "x ", "a\u202eb", "é", "a//b", "./a", "x" * 251],
+     "x.", "x ", "a\u202eb", "e\u0301", "a//b", "./a", "x" * 251],
 )  # fmt: skip
 def test_a_path_that_is_not_safe_is_refused(door: Door, admin: Person, path: str) -> None:
     digest = upload(admin, b"x")
@@ -336,7 +341,7 @@ def test_what_is_no_digest_is_refused_wherever_it_stands(admin: Person, digest: 
         answer = admin.http.post(f"/api/v1/{path}", json=body)
         assert (answer.status_code, answer.json()["code"]) == (400, "digest_invalid"), path
     if digest.isascii() and digest.isprintable() and digest not in ("", ".."):
-        status = admin.http.get(f"/api/v1/files/{digest}").status_code
+        status = admin.http.get(f"/api/v1/files/{quote(digest, safe='')}").status_code
         assert status == (404 if "/" in digest else 400)
         assert admin.http.put("/api/v1/files", content=b"x", headers={"X-Digest": digest}).status_code == 400
 
@@ -351,13 +356,13 @@ def test_bytes_of_another_digest_are_not_kept(door: Door, admin: Person) -> None
 def test_an_upload_that_breaks_off_or_lies_of_its_length_leaves_nothing(door: Door, admin: Person) -> None:
     head = f"PUT /api/v1/files HTTP/1.1\r\nHost: tunery\r\nAuthorization: Bearer {admin.token}\r\n"
     before = _blobs(door)
-    door.raw(f"{head}Content-Length: 10000000000\r\n\r\nten bytes.".encode())
-    door.raw(f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n".encode())
+    door.raw(f"{head}Content-Length: 10000000000\r\n\r\nten bytes.".encode(), hang_up=True)
+    door.raw(f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n".encode(), hang_up=True)
     until(lambda: _blobs(door) == before)
     more = door.raw(f"{head}Content-Length: 10\r\nConnection: close\r\n\r\n0123456789, and more".encode())
     assert more[0] in (201, 400)
     assert _blobs(door) - before <= {hashlib.sha256(b"0123456789").hexdigest()}
-    huge = door.raw(f"{head}Content-Length: {10**18}\r\n\r\n".encode(), finish=False)
+    huge = door.raw(f"{head}Content-Length: {10**18}\r\n\r\n".encode())
     assert huge[0] == 413
 
 
@@ -365,8 +370,8 @@ def test_lengths_that_contradict_each_other_are_refused(door: Door, admin: Perso
     head = f"PUT /api/v1/files HTTP/1.1\r\nHost: tunery\r\nAuthorization: Bearer {admin.token}\r\n"
     for lengths in ("Content-Length: 5\r\nContent-Length: 6", "Content-Length: -1", "Content-Length: x"):
         assert door.raw(f"{head}{lengths}\r\n\r\nabcdef".encode())[0] in (400, 0), lengths
-    both = f"{head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"
-    assert door.raw(both.encode())[0] in (400, 0, 201)
+    both = f"{head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    assert door.raw(f"{both}0\r\n\r\nGET /x HTTP/1.1\r\n\r\n".encode())[0] in (400, 0, 201)
 
 
 RANGES = {
@@ -374,7 +379,7 @@ RANGES = {
     "bytes=0-99999": (206, slice(0, None)), "bytes=-99999": (206, slice(0, None)),
     "bytes=-0": (416, None), "bytes=99999-": (416, None), "bytes=5-2": (416, None),
     "bytes=0-0,1-1": (200, None), "bytes=" + ",".join(["0-0"] * 3000): (200, None), "bytes=": (200, None),
-    "bytes=-": (200, None), "bytes=a-b": (200, None), "items=0-1": (200, None), "bytes=0-1 ": (206, slice(0, 2)),
+    "bytes=-": (200, None), "bytes=a-b": (200, None), "items=0-1": (200, None),
     "bytes=" + "9" * 5000 + "-": (200, None), "x" * 20_000: (200, None),
 }  # fmt: skip
 
@@ -422,7 +427,7 @@ def test_a_call_repeated_with_its_key_is_done_once(door: Door, admin: Person, th
     wish = {"name": "again", "fileDigest": things.file, "fileName": "rows.jsonl"}
     before = _count(door, Job)
     answers = [_post(admin, "datasets/import", wish, "key-1") for _ in range(3)]
-    assert len({answer.text for answer in answers}) == 1
+    assert answers[0].json() == answers[1].json() == answers[2].json()
     assert {answer.status_code for answer in answers} == {202}
     assert _count(door, Job) == before + 1
 
@@ -442,7 +447,7 @@ def test_twenty_at_once_with_one_key_are_done_once(door: Door, admin: Person, th
     before = _count(door, Job)
     answers = _at_once(20, lambda _: _post(admin, "datasets/import", wish, "key-3"))
     assert {answer.status_code for answer in answers} <= {202, 409}
-    assert len({answer.text for answer in answers if answer.status_code == 202}) == 1
+    assert len({answer.json()["data"]["jobId"] for answer in answers if answer.status_code == 202}) == 1
     assert _count(door, Job) == before + 1
     assert _post(admin, "datasets/import", wish, "key-3").status_code == 202
 
@@ -483,34 +488,25 @@ def test_of_eight_who_make_the_same_at_once_none_fails_by_our_fault(door: Door, 
     assert [v["version"] for v in data_of(admin.http.get("/api/v1/models/same/versions"))] == ["1.0.0"]
 
 
-def test_many_who_watch_keep_nobody_else_waiting(door: Door, admin: Person, things: Things) -> None:
-    """60 streams of events that nothing happens in: every other call is answered as before, and ends them with its end."""
+def test_many_who_watch_or_upload_slowly_keep_nobody_else_waiting(door: Door, admin: Person, things: Things) -> None:
+    """60 streams of events that do not come and 60 uploads that do not go on: other calls are answered as before."""
     job_id = data_of(admin.http.get("/api/v1/jobs", params={"status": "queued"}))[0]["id"]
-    opened, done = threading.Semaphore(0), threading.Event()
-
-    def watch(_: int) -> int:
-        request = (
-            f"GET /api/v1/jobs/{job_id}/events HTTP/1.1\r\nHost: tunery\r\nAuthorization: Bearer {admin.token}\r\n\r\n"
-        )
-        transport = httpx.HTTPTransport(uds=str(door.socket_path))
-        with httpx.Client(transport=transport, base_url="http://tunery", headers=dict(admin.http.headers)) as http:
-            with http.stream("GET", f"/api/v1/jobs/{job_id}/events") as answer:
-                opened.release()
-                done.wait(30)
-                return answer.status_code if request else 0
-
-    with ThreadPoolExecutor(60) as watching:
-        results = [watching.submit(watch, n) for n in range(60)]
-        try:
-            for _ in results:
-                assert opened.acquire(timeout=20)
-            began = time.monotonic()
-            assert door.anonymous.get("/readyz").status_code == 200
-            assert admin.http.get("/api/v1/models").status_code == 200
-            assert time.monotonic() - began < 5
-        finally:
-            done.set()
-    assert {result.result() for result in results} == {200}
+    head = f"HTTP/1.1\r\nHost: tunery\r\nAuthorization: Bearer {admin.token}\r\n"
+    watch = f"GET /api/v1/jobs/{job_id}/events {head}\r\n"
+    slow = f"PUT /api/v1/files {head}Content-Length: 1000\r\n\r\nx"
+    with ExitStack() as held:
+        for request in [watch] * 60 + [slow] * 60:
+            connection = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            connection.connect(str(door.socket_path))
+            connection.sendall(request.encode())
+            if request == watch:
+                connection.settimeout(20)
+                assert connection.recv(12) == b"HTTP/1.1 200"
+        began = time.monotonic()
+        assert door.anonymous.get("/readyz").status_code == 200
+        assert len(data_of(admin.http.get("/api/v1/models"))) >= 2
+        assert time.monotonic() - began < 5
+    until(lambda: not list((door.ground.settings.home / "blobs").glob("*/staging/*")))
 
 
 # Everything odd, everywhere

@@ -131,7 +131,11 @@ def measured(door: Door, person: Person, version_id: str, dataset_version_id: st
         session.execute(statement.values(**values, sample_count=4, overall_score=score, evaluated_at=now()))
         session.add(
             EvaluationScore(
-                evaluation_id=evaluation_id, metric="exact_match", direction="higher", value=float(score), n=4
+                evaluation_id=evaluation_id,
+                metric="exact_match",
+                direction="higher",
+                value=float(score),
+                n=4,
             )
         )
     return evaluation_id

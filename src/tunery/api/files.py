@@ -12,7 +12,7 @@ from tunery.platform.http import Call, route
 __all__: list[str] = []
 
 
-@route("files.upload", "PUT", "/files", permission="files:create", status=201)
+@route("files.upload", "PUT", "/files", permission="files:create", status=201, reads_body=True)
 def upload(
     call: Call,
     content_length: int | None = Header(None),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import structlog
 from starlette.responses import PlainTextResponse, Response
 
 import tunery
 from tunery.api.schemas import SystemView
-from tunery.errors import Forbidden
+from tunery.errors import Forbidden, Unavailable
 from tunery.identity.tables import Tenant
 from tunery.platform.http import PUBLIC, Call, route
 from tunery.platform.telemetry import render_metrics
 
 __all__: list[str] = []
+log = structlog.get_logger(__name__)
 
 
 @route("system.live", "GET", "//healthz", permission=PUBLIC, scope="public")
@@ -23,7 +25,11 @@ def live(call: Call) -> Response:
 @route("system.ready", "GET", "//readyz", permission=PUBLIC, scope="public")
 def ready(call: Call) -> Response:
     """Tell that the database answers too."""
-    call.ground.database.check()
+    try:
+        call.ground.database.check()
+    except Unavailable as error:
+        log.error("the database does not answer", reason=error.message)
+        raise Unavailable("the database does not answer") from error  # the reason names hosts and roles
     return PlainTextResponse("ready\n")
 
 

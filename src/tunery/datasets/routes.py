@@ -17,7 +17,7 @@ from tunery.datasets.views import (
     RowView,
 )
 from tunery.kit.references import check_name
-from tunery.platform.http import Call, route
+from tunery.platform.http import Call, Limit, Offset, route
 from tunery.platform.jobs import enqueue_job
 
 __all__: list[str] = []
@@ -41,7 +41,7 @@ def inspect(call: Call, body: DatasetInspect) -> Findings:
 
 
 @route("datasets.list", "GET", "/datasets", permission="datasets:read")
-def list_datasets(call: Call, limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)) -> list[DatasetView]:
+def list_datasets(call: Call, limit: Limit = 50, offset: Offset = 0) -> list[DatasetView]:
     """List datasets."""
     return call.page(operations.list_datasets(call.session, limit, offset), DatasetView.model_validate)
 
@@ -64,8 +64,8 @@ def rows(
     name: str,
     version: str | None = Query(None, max_length=40),
     split: str | None = Query(None, max_length=50),
-    limit: int = Query(20, ge=1, le=1000),
-    offset: int = Query(0, ge=0),
+    limit: Limit = 20,
+    offset: Offset = 0,
 ) -> list[RowView]:
     """Show rows of a version, in the order of their import."""
     found = operations.resolve_version(call.session, f"{name}:{version}" if version else name)

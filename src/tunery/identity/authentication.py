@@ -60,7 +60,8 @@ class Authenticator:
     def on_denied(self, actor: Actor, spec: RouteSpec, request: Request) -> None:
         """Write an audit entry of a call that was denied for want of a permission."""
         with self._ground.database.session(actor.tenant_id) as session:
-            audit.record(session, actor, spec.operation_id, request.url.path, outcome="denied", needs=spec.permission)
+            path = request.scope["path"]
+            audit.record(session, actor, spec.operation_id, path, outcome="denied", needs=spec.permission)
 
     def _look_up(self, key_id: str, secret: str) -> Actor:
         with self._ground.database.system_session("a token names its tenant", read_only=True) as session:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import Query
-
 from tunery.identity import operations
 from tunery.identity.schemas import TenantCreate, TenantView, TokenCreate, TokenCreated, TokenView
-from tunery.platform.http import Call, route
+from tunery.platform.http import Call, Limit, Offset, route
 
 __all__: list[str] = []
 
@@ -19,7 +17,7 @@ def create_token(call: Call, body: TokenCreate) -> TokenCreated:
 
 
 @route("tokens.list", "GET", "/tokens", permission="tokens:own", scope="self")
-def list_tokens(call: Call, limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)) -> list[TokenView]:
+def list_tokens(call: Call, limit: Limit = 50, offset: Offset = 0) -> list[TokenView]:
     """List tokens, without their secrets."""
     return call.page(operations.list_tokens(call.session, call.actor, limit, offset), TokenView.model_validate)
 

@@ -93,7 +93,7 @@ def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart
     for split in ("train", "validation"):
         with (scratch / f"{split}.jsonl").open("w", encoding="utf-8") as file:
             for row in read_rows(table, built.written.number, split=split):
-                file.write(json.dumps({"row_id": row.row_id, **row.values}, ensure_ascii=False) + "\n")
+                file.write(json.dumps({**row.values, "row_id": row.row_id}, ensure_ascii=False) + "\n")
     test = [len(row.content) for row in read_rows(table, built.written.number, split="test")]
     return _Rows(built, scratch / "train.jsonl", scratch / "validation.jsonl", test)
 

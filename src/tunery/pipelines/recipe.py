@@ -15,10 +15,12 @@ from tunery.kit.references import check_name
 from tunery.pipelines.yaml_text import parse_yaml
 from tunery.promotion.schemas import GateSection
 from tunery.serving.schemas import DeploymentSection
-from tunery.training.ports import METHODS
 from tunery.training.schemas import TrainingSection
 
 __all__ = ["ModelSection", "Recipe", "load_recipe", "parse_recipe"]
+
+
+_MOST_FAULTS, _LONGEST_NAME = 100, 100
 
 
 class ModelSection(BaseModel):
@@ -63,15 +65,6 @@ class Recipe(TrainingSection):
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection, description="What is measured.")
     gate: GateSection | None = Field(None, description="What the tuned model must show.")
     deployment: DeploymentSection = Field(default_factory=DeploymentSection, description="Where it is served.")
-
-    @field_validator("method")
-    @classmethod
-    def _method_exists(cls, name: str) -> str:
-        known = METHODS.names()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ValueError(f"there is no method {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        return name
 
     def plain(self) -> dict[str, Any]:
         """Return the recipe as plain JSON, defaults filled in."""
@@ -154,15 +147,15 @@ def _contradictions(recipe: Recipe) -> list[dict[str, str]]:
 
 def _faults(error: ValidationError, data: dict[str, Any]) -> list[dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for item in error.errors():
+    for item in error.errors()[:_MOST_FAULTS]:
         location = _simplified(item["loc"], data, item["type"])
         if item["type"] == "literal_error" and isinstance(item["input"], dict):
             continue  # a block was meant; the block's own branch of the union tells its faults
-        path = ".".join(str(part) for part in location)
+        path = ".".join(str(part)[:_LONGEST_NAME] for part in location)
         fault = {"path": path, "message": _message(item)}
         if item["type"] == "extra_forbidden":
             fault["message"] = "there is no such key"
-            near = difflib.get_close_matches(str(location[-1]), _keys_at(location[:-1]), n=1)
+            near = difflib.get_close_matches(str(location[-1])[:_LONGEST_NAME], _keys_at(location[:-1]), n=1)
             if near:
                 fault["hint"] = f"did you mean {near[0]!r}?"
         standing = found.get(path)

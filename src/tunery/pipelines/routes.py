@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import Query
-
 from tunery.pipelines import operations
 from tunery.pipelines.planning import plan_pipeline
 from tunery.pipelines.schemas import PipelinePlan, PipelineStart, PipelineView
-from tunery.platform.http import Call, route
+from tunery.platform.http import Call, Limit, Offset, route
 
 __all__: list[str] = []
 
@@ -26,9 +24,7 @@ def plan(call: Call, body: PipelineStart) -> PipelinePlan:
 
 
 @route("pipelines.list", "GET", "/pipelines", permission="pipelines:read")
-def list_pipelines(
-    call: Call, limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)
-) -> list[PipelineView]:
+def list_pipelines(call: Call, limit: Limit = 50, offset: Offset = 0) -> list[PipelineView]:
     """List pipelines, the newest first."""
     page = operations.list_pipelines(call.session, limit, offset)
     return call.page(page, lambda row: operations.pipeline_view(call.session, row))

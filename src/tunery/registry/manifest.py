@@ -52,7 +52,7 @@ def check_file_path(path: str) -> str:
     """Return a relative path that is safe on every disk. Raises: PathInvalid: says what is wrong with it."""
     parts = PurePosixPath(path).parts
     wrong = (
-        not path
+        not parts
         or len(path) > 250
         or path.startswith("/")
         or "\\" in path

@@ -8,7 +8,7 @@ from tunery import audit
 from tunery.errors import NotFound
 from tunery.lineage.operations import graph_of
 from tunery.lineage.schemas import GraphView
-from tunery.platform.http import Call, route
+from tunery.platform.http import Call, Limit, Offset, route
 from tunery.platform.http.ranges import ranged
 from tunery.registry import operations
 from tunery.registry.operations.register import node_of
@@ -28,7 +28,7 @@ __all__ = ["version_view"]
 
 @route("models.list", "GET", "/models", permission="models:read")
 def list_models(
-    call: Call, q: str = Query("", max_length=200), limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)
+    call: Call, q: str = Query("", max_length=200), limit: Limit = 50, offset: Offset = 0
 ) -> list[ModelView]:
     """List models."""
     return call.page(operations.list_models(call.session, q, limit, offset), ModelView.model_validate)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Query
-
-from tunery.platform.http import Call, route
+from tunery.platform.http import Call, Limit, Offset, route
 from tunery.serving import operations
 from tunery.serving.gateway import routes as _gateway_routes  # noqa: F401 importing declares them
 from tunery.serving.operations import deployment_view
@@ -20,9 +18,7 @@ def create_deployment(call: Call, body: DeploymentCreate) -> DeploymentView:
 
 
 @route("deployments.list", "GET", "/deployments", permission="deployments:read")
-def list_deployments(
-    call: Call, limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)
-) -> list[DeploymentView]:
+def list_deployments(call: Call, limit: Limit = 50, offset: Offset = 0) -> list[DeploymentView]:
     """List deployments with what they serve and how they are."""
     return call.page(operations.list_deployments(call.session, limit, offset), deployment_view)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Query
-
-from tunery.platform.http import Call, route
+from tunery.platform.http import Call, Limit, Offset, route
 from tunery.training import operations
 from tunery.training.views import RunCreate, RunMetricView, RunView
 
@@ -18,7 +16,7 @@ def create_run(call: Call, body: RunCreate) -> RunView:
 
 
 @route("runs.list", "GET", "/runs", permission="runs:read")
-def list_runs(call: Call, limit: int = Query(50, ge=1, le=1000), offset: int = Query(0, ge=0)) -> list[RunView]:
+def list_runs(call: Call, limit: Limit = 50, offset: Offset = 0) -> list[RunView]:
     """List training runs, the newest first."""
     return call.page(operations.list_runs(call.session, limit, offset), RunView.model_validate)
 

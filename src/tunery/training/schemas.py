@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tunery.training.ports import METHODS
 
 __all__ = [
     "ADAPTER_LEARNING_RATE",
@@ -135,6 +138,15 @@ class TrainingSection(Section):
     optimization: Optimization = Field(default_factory=Optimization, description="Optimizer, schedule, early stop.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random: order of rows, dropout, new weights.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute; auto: the fastest.")
+
+    @field_validator("method")
+    @classmethod
+    def _method_exists(cls, name: str) -> str:
+        known = METHODS.names()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(f"there is no method {name[:60]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return name
 
     @property
     def lora(self) -> LoraAdapter | None:

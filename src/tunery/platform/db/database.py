@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
-from tunery.errors import Conflict, Exhausted, Refused, TuneryError, Unavailable
+from tunery.errors import Conflict, Exhausted, InvalidInput, Refused, TuneryError, Unavailable
 from tunery.platform.db.engine import make_engine
 from tunery.platform.db.session import SystemSession, TenantSession
 
@@ -63,6 +64,9 @@ class Database:
         except DBAPIError as error:
             session.rollback()
             raise _translated(error) from error
+        except PoolExhausted as error:
+            session.rollback()
+            raise Unavailable("the database is busy; nothing of this deed was kept, try again in a moment") from error
         except BaseException:
             session.rollback()
             raise
@@ -83,8 +87,11 @@ def _translated(error: DBAPIError) -> TuneryError | DBAPIError:
     text = str(error.orig).lower()
     if isinstance(error, sa.exc.IntegrityError):
         return Conflict("somebody else wrote the same at the same moment; nothing of this deed was kept, look again")
+    if isinstance(error, DataError):
+        log.warning("a value did not fit its column", reason=text)
+        return InvalidInput("a value is too long or too large to be kept; nothing of this deed was kept")
     if "disk is full" in text or "no space left" in text or "disk full" in text:
         return Exhausted("the disk that holds the database is full; nothing of this deed was kept")
-    if isinstance(error, OperationalError) and ("locked" in text or error.connection_invalidated):
+    if isinstance(error, OperationalError) and ("lock" in text or error.connection_invalidated):
         return Unavailable("the database is busy or away; nothing of this deed was kept, try again in a moment")
     return error

@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any
 from tunery.platform.http.shapes import Camel, Envelope
 
 if TYPE_CHECKING:
-    from tunery.platform.http.call import Call
+    from tunery.platform.http.call import AsyncCall, Call
+    from tunery.platform.http.queries import Limit, Offset
     from tunery.platform.http.routes import PUBLIC, ROUTES, RouteSpec, route
 
-__all__ = ["PUBLIC", "ROUTES", "Call", "Camel", "Envelope", "RouteSpec", "route"]
+__all__ = ["PUBLIC", "ROUTES", "AsyncCall", "Call", "Camel", "Envelope", "Limit", "Offset", "RouteSpec", "route"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Call":
-        from tunery.platform.http.call import Call
+    if name in ("AsyncCall", "Call"):
+        from tunery.platform.http import call
 
-        return Call
+        return getattr(call, name)
+    if name in ("Limit", "Offset"):
+        from tunery.platform.http import queries
+
+        return getattr(queries, name)
     if name in ("PUBLIC", "ROUTES", "RouteSpec", "route"):
         from tunery.platform.http import routes
 

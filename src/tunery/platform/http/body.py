@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
@@ -15,6 +16,7 @@ __all__ = ["JsonRequest", "read_json"]
 
 _SMALL_BYTES = 65_536
 _DEEPEST = 64
+_READ_SECONDS = 60.0
 
 
 class JsonRequest(Request):
@@ -48,13 +50,16 @@ async def read_json(request: Request, limit: int) -> dict[str, Any]:
         raise UnsupportedMedia("compressed bodies are not accepted; send the JSON as it is")
     pieces, size = [], 0
     try:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > limit:
-                raise TooLarge(f"the body is larger than {limit} bytes (TUNERY_MAX_REQUEST_BYTES)")
-            pieces.append(piece)
+        with anyio.fail_after(_READ_SECONDS):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > limit:
+                    raise TooLarge(f"the body is larger than {limit} bytes (TUNERY_MAX_REQUEST_BYTES)")
+                pieces.append(piece)
     except ClientDisconnect as gone:
         raise MalformedRequest("the connection broke before the body was complete") from gone
+    except TimeoutError as late:
+        raise MalformedRequest(f"the body was not complete after {_READ_SECONDS:.0f} s") from late
     data = b"".join(pieces)
     return _parse(data) if size <= _SMALL_BYTES else await run_in_threadpool(_parse, data)
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import anyio
 import anyio.from_thread
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +19,7 @@ from tunery.platform.ground import Ground
 __all__ = ["AsyncCall", "Call"]
 
 View = TypeVar("View", bound=BaseModel)
+_IDLE_SECONDS = 60.0
 
 
 @dataclass
@@ -41,11 +43,16 @@ class Call:
         return [view(item) for item in page.items]
 
     def body(self) -> Iterator[bytes]:
-        """Yield the raw body as it arrives; for uploads, from the handler's own thread."""
+        """Yield the raw body as it arrives; for uploads, from the handler's own thread.
+
+        Raises:
+            MalformedRequest: The connection broke, or nothing came for a minute.
+        """
         stream = self.request.stream().__aiter__()
 
         async def next_piece() -> bytes | None:
-            return await anext(stream, None)
+            with anyio.fail_after(_IDLE_SECONDS):
+                return await anext(stream, None)
 
         while True:
             try:
@@ -55,6 +62,8 @@ class Call:
                 yield piece
             except ClientDisconnect as gone:
                 raise MalformedRequest("the connection broke before the upload was complete; send it again") from gone
+            except TimeoutError as late:
+                raise MalformedRequest(f"nothing came for {_IDLE_SECONDS:.0f} s; send the upload again") from late
 
 
 @dataclass(frozen=True)

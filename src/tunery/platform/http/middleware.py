@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunery.kit.ids import new_id
@@ -42,17 +43,18 @@ class Edge:
             await _refuse_host(send)
             return
         started, status = time.perf_counter(), 500
-        request_id = new_id().encode()
+        request_id = new_id()
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id), *_HEADERS]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode()), *_HEADERS]
             await send(message)
 
         try:
-            await self.app(scope, receive, sending)
+            with structlog.contextvars.bound_contextvars(request=request_id):
+                await self.app(scope, receive, sending)
         finally:
             operation = scope.get("state", {}).get("operation", "none")
             REQUESTS.labels(operation, status).inc()
@@ -60,9 +62,14 @@ class Edge:
 
 
 async def _refuse_host(send: Send) -> None:
-    body = json.dumps(
-        {"status": 421, "code": "host_not_allowed", "title": "This host name is not served here"}
-    ).encode()
+    problem = {
+        "type": "urn:tunery:error:host_not_allowed",
+        "title": "This host name is not served here",
+        "status": 421,
+        "code": "host_not_allowed",
+        "detail": "ask for this machine by its own name, or let the setting TUNERY_ALLOWED_HOSTS name this one",
+    }
+    body = json.dumps(problem).encode()
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 421, "headers": headers})
     await send({"type": "http.response.body", "body": body})

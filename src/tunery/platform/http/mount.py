@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from tunery.errors import Forbidden, InternalError, TuneryError, UnsupportedMedia
+from tunery.errors import Forbidden, InternalError, MalformedRequest, TuneryError, UnsupportedMedia
 from tunery.kit.actor import Actor
 from tunery.platform.ground import Ground
 from tunery.platform.http.body import JsonRequest, read_json
@@ -35,6 +35,7 @@ Authenticate = Callable[[Request], Actor]
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 Result = TypeVar("Result")
 _ASKING_THREADS = 16
+_UPLOADING_THREADS = 32
 _NOBODY = Actor("00000000-0000-0000-0000-000000000000", None, "anonymous")
 
 
@@ -57,8 +58,8 @@ def mount_routes(
         after_commit: Called after each mutating call was committed (wakes the worker).
     """
 
-    # Threads of its own: uploads that occupy all others must not keep a stream from being authorised.
     asking = anyio.CapacityLimiter(_ASKING_THREADS)
+    uploading = anyio.CapacityLimiter(_UPLOADING_THREADS)
 
     async def in_thread(work: Callable[..., Result], *arguments: Any) -> Result:
         return await anyio.to_thread.run_sync(work, *arguments, limiter=asking)
@@ -75,6 +76,8 @@ def mount_routes(
     async def guard(spec: RouteSpec, takes_json: bool, handle: Handle, request: Request) -> Response:
         """Ask who comes before anything of the body is read, and let no failure out that is not one of ours."""
         request.state.operation = spec.operation_id
+        if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+            raise MalformedRequest("an address cannot hold NUL")
         actor = request.state.actor = await authorise(spec, request)
         try:
             if takes_json:
@@ -89,7 +92,11 @@ def mount_routes(
             log.error("a fault of ours", operation=spec.operation_id, traceback=traceback.format_exc())
             raise InternalError from fault
 
-    async def run_async(spec: RouteSpec, request: Request, arguments: dict[str, Any]) -> Response:
+    async def answer(spec: RouteSpec, request: Request, arguments: dict[str, Any]) -> Response:
+        if not spec.is_async:
+            limiter = uploading if spec.reads_body else None
+            return await anyio.to_thread.run_sync(run, spec, request, arguments, limiter=limiter)
+
         async def recheck() -> None:
             await authorise(spec, request)
 
@@ -122,7 +129,7 @@ def mount_routes(
     for _, spec in ROUTES:
         app.router.add_api_route(
             spec.full_path,
-            _endpoint(spec, run_async if spec.is_async else run),
+            _endpoint(spec, answer),
             methods=[spec.method],
             operation_id=spec.operation_id,
             status_code=spec.status,
@@ -158,26 +165,19 @@ async def _with_json(request: Request, limit: int) -> Request:
     return JsonRequest(request, await read_json(request, limit))
 
 
-def _endpoint(spec: RouteSpec, run: Callable[..., Any]) -> Callable[..., Any]:
-    signature = inspect.signature(spec.handler, eval_str=True)
-    own = list(signature.parameters.values())[1:]
+def _endpoint(spec: RouteSpec, answer: Callable[..., Awaitable[Response]]) -> Callable[..., Any]:
+    own = list(inspect.signature(spec.handler, eval_str=True).parameters.values())[1:]
 
-    def endpoint(request: Request, **arguments: Any) -> Response:
-        response: Response = run(spec, request, arguments)
-        return response
+    async def endpoint(request: Request, **arguments: Any) -> Response:
+        return await answer(spec, request, arguments)
 
-    async def async_endpoint(request: Request, **arguments: Any) -> Response:
-        response: Response = await run(spec, request, arguments)
-        return response
-
-    chosen: Callable[..., Any] = async_endpoint if spec.is_async else endpoint
     first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
-    chosen.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    endpoint.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [first, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)], return_annotation=Response
     )
-    chosen.__name__ = spec.operation_id.replace(".", "_")
-    chosen.__doc__ = inspect.getdoc(spec.handler)
-    return chosen
+    endpoint.__name__ = spec.operation_id.replace(".", "_")
+    endpoint.__doc__ = inspect.getdoc(spec.handler)
+    return endpoint
 
 
 def _response(spec: RouteSpec) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tunery.errors import InternalError, InvalidInput, MalformedRequest, NotFoun
 __all__ = ["answer_problems", "problem", "speak"]
 
 log = structlog.get_logger(__name__)
+_MOST_FAULTS = 100
 
 Dialect = Callable[[TuneryError, int], dict[str, Any]]
 _dialects: dict[str, Dialect] = {}
@@ -45,9 +46,8 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = [{"path": ".".join(str(p) for p in e["loc"][1:]), "message": e["msg"]} for e in error.errors()]
-        if any(e["type"] == "json_invalid" for e in error.errors()):
-            return _answer(request, MalformedRequest("the body is not valid JSON", faults=faults))
+        found = error.errors()[:_MOST_FAULTS]
+        faults = [{"path": ".".join(str(p)[:200] for p in e["loc"][1:]), "message": e["msg"]} for e in found]
         text = "; ".join(f"{f['path'] or 'body'}: {f['message']}" for f in faults[:5])
         return _answer(request, InvalidInput(text, faults=faults))
 

@@ -30,6 +30,8 @@ class RouteSpec:
         status: Status of a success.
         handler: Takes a ``Call`` first, then what FastAPI reads from path, query and body. An async one takes an
             ``AsyncCall`` instead: it has no session, and returns a finished response.
+        reads_body: The handler reads a raw body for as long as it comes: it runs on threads of its own, so that slow
+            uploads keep nobody else waiting.
         secret: The answer holds a secret that is shown once: it is not kept for an idempotency key.
     """
 
@@ -41,6 +43,7 @@ class RouteSpec:
     status: int
     handler: Callable[..., Any]
     secret: bool = False
+    reads_body: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -65,6 +68,7 @@ def route(
     scope: Literal["tenant", "self", "public"] = "tenant",
     status: int = 200,
     secret: bool = False,
+    reads_body: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the decorated function as a route of the house.
 
@@ -75,7 +79,7 @@ def route(
         raise InternalError(f"route {operation_id} needs a permission that fits its scope")
 
     def keep(handler: Callable[..., Any]) -> Callable[..., Any]:
-        spec = RouteSpec(operation_id, method, path, permission, scope, status, handler, secret)
+        spec = RouteSpec(operation_id, method, path, permission, scope, status, handler, secret, reads_body)
         ROUTES.register(operation_id)(spec)
         return handler
 
