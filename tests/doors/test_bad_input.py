@@ -25,6 +25,7 @@ from tests.doors.things import CRITERION, Things, data_of, make_things, recipe, 
 from tests.registry.folders import make_model_folder
 from tests.serving.teller import TELLER
 from tunery.audit import AuditEntry
+from tunery.pipelines.recipe import Recipe
 from tunery.platform.http import ROUTES
 from tunery.platform.jobs import Job
 
@@ -37,6 +38,7 @@ ODD_TEXTS = (
     "0123456789ABCDEF0123456789ABCDEF",
 )  # fmt: skip
 ODD_NUMBERS = (-1, 0, 2**31, 2**63, 2**64 + 1, 10**400, 1e308, -0.0, True)
+FEW_ODD = (None, "\0", "..", "x" * 5000, -1, 2**63, 1e308, True, [], {}, [[]], {"a": {"b": "c"}})
 ODD = (None, *ODD_TEXTS, *ODD_NUMBERS, [], {}, [[]], [None], ["x", "x"], {"a": {"b": "c"}}, {"": ""})
 
 
@@ -513,17 +515,28 @@ def test_many_who_watch_or_upload_slowly_keep_nobody_else_waiting(door: Door, ad
 
 
 def test_no_odd_value_in_a_body_makes_a_fault_of_ours(door: Door, admin: Person, things: Things) -> None:
+    """Each body is right, so that the deed itself is reached, but for one value."""
     document = door.anonymous.get("/api/openapi.json").json()
     tried = 0
     for _, spec in ROUTES:
         operation = document["paths"][spec.full_path.replace(":path", "")][spec.method.lower()]
         schema = body_schema(operation, document)
         if schema is not None:
-            path = _filled(spec.full_path, things)
-            for body in _odd_bodies(schema, document):
-                _assert_no_fault(admin.http.request(spec.method, path, content=body, headers=_JSON), body)
+            usual = {**example(schema, document), **_right(things).get(spec.operation_id, {})}
+            for body in _odd_ones(schema, document, usual):
+                _send_odd(admin, spec.method, _filled(spec.full_path, things), body)
                 tried += 1
     assert tried > 1000
+
+
+def test_no_odd_value_in_a_recipe_makes_a_fault_of_ours(admin: Person, things: Things) -> None:
+    schema = Recipe.model_json_schema()
+    right = _right(things)["pipelines.start"]
+    tried = 0
+    for odd in _odd_ones(schema, schema, right["recipe"]):
+        _send_odd(admin, "POST", "/api/v1/pipelines", {**right, "recipe": odd})
+        tried += 1
+    assert tried > 500
 
 
 def test_no_odd_value_in_an_address_makes_a_fault_of_ours(door: Door, admin: Person, things: Things) -> None:
@@ -550,20 +563,46 @@ def test_no_odd_value_in_an_address_makes_a_fault_of_ours(door: Door, admin: Per
     assert tried > 1000
 
 
-_JSON = {"Content-Type": "application/json"}
+def _right(things: Things) -> dict[str, dict[str, Any]]:
+    """Return what makes bodies right where their schema alone does not say it."""
+    started = {"recipe": recipe(things.base), "inputs": {"rows.jsonl": things.file}}
+    return {
+        "datasets.import": {"name": "odd", "fileDigest": things.file, "fileName": "rows.jsonl"},
+        "datasets.inspect": {"fileDigest": things.file, "fileName": "rows.jsonl"},
+        "deployments.create": {"version": things.model},
+        "evaluations.create": {"modelVersionId": things.version_id, "dataset": things.dataset},
+        "evaluations.compare": {"baselineId": things.other_evaluation_id, "candidateId": things.evaluation_id},
+        "gates.create": GATE,
+        "gates.check": {"version": things.version_id},
+        "models.promote": {"toStage": "testing"},
+        "models.register": {"files": [{"path": "config.json", "digest": things.file}]},
+        "pipelines.plan": {**started, "recipe": {}},
+        "pipelines.start": started,
+        "runs.create": {"dataset": things.dataset, "base": things.base},
+        "tenants.create": {"name": "odd", "adminEmail": "odd@example.com"},
+    }
 
 
-def _odd_bodies(schema: dict[str, Any], document: dict[str, Any]) -> Iterator[bytes]:
-    """Yield bodies that are right but for one value, at the first and second level."""
-    usual = example(schema, document)
+def _odd_ones(schema: dict[str, Any], document: dict[str, Any], usual: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is right but for one value, in a field or one level below it."""
     for name, part in schema["properties"].items():
         for value in ODD:
-            yield json.dumps({**usual, name: value}).encode()
+            yield {**usual, name: value}
         inner = _objects(part, document)
         for second in inner.get("properties", {}):
-            for value in ODD:
-                nested = {**example(inner, document), second: value}
-                yield json.dumps({**usual, name: [nested] if part.get("type") == "array" else nested}).encode()
+            for value in FEW_ODD:
+                nested = {**example(inner, document), **_first(usual.get(name)), second: value}
+                yield {**usual, name: [nested] if part.get("type") == "array" else nested}
+
+
+def _first(value: Any) -> dict[str, Any]:
+    found = value[0] if isinstance(value, list) and value else value
+    return found if isinstance(found, dict) else {}
+
+
+def _send_odd(person: Person, method: str, path: str, body: Any) -> None:
+    headers = {"Content-Type": "application/json"}  # httpx itself would refuse half of a surrogate pair
+    _assert_no_fault(person.http.request(method, path, content=json.dumps(body).encode(), headers=headers), body)
 
 
 def _objects(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class PromptSpec(Camel):
         "line, or at a blank line where the examples themselves hold line ends.",
     )
     max_tokens: int | None = Field(
-        None, ge=1, description="Longest answer in tokens; the evaluation's own max_tokens where it is not given."
+        None, ge=1, le=65_536, description="Longest answer in tokens; the evaluation's own where it is not given."
     )
 
 

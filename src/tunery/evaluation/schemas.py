@@ -72,7 +72,7 @@ class EvaluationSection(BaseModel):
         None, description="Inference engine that answers; the setting `engine` where not given."
     )
     max_rows: int | None = Field(
-        None, ge=1, description="Measure at most this many held-out rows, drawn by row id; all where not given."
+        None, ge=1, lt=2**31, description="Measure at most this many held-out rows, drawn by row id; else all."
     )
     max_tokens: int = Field(256, ge=1, le=65_536, description="Longest answer in tokens.")
 
@@ -87,7 +87,7 @@ class EvaluationCreate(Camel):
     prompt: PromptSpec = Field(default_factory=PromptSpec, description="How the model is asked.")
     engine: _Engine | None = Field(None, description="Inference engine; the setting `engine` where not given.")
     max_rows: int | None = Field(
-        None, ge=1, description="Measure at most this many rows, drawn by row id; all where not given."
+        None, ge=1, lt=2**31, description="Measure at most this many rows, drawn by row id; all where not given."
     )
     max_tokens: int = Field(256, ge=1, le=65_536, description="Longest answer in tokens.")
 
