@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,3 +99,12 @@ def test_any_prediction_has_a_finite_value(metric: Metric) -> None:
     ]
     answers = [Answer(prediction, '{"a": 1}', (-1.0,)) for prediction in odd]
     assert np.isfinite(metric.measure(answers).values).all()
+
+
+def test_the_example_of_how_to_add_a_metric_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(str(files("tunery.evaluation.metrics"))) / "ADDING.md").read_text()
+    METRICS.names()
+    monkeypatch.setattr(METRICS, "_found", dict(METRICS._found))
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    answers = [Answer("one two", "one"), Answer("two", "one")]
+    assert METRICS.get("starts_alike").measure(answers).score == 1 / 2

@@ -84,7 +84,8 @@ def answer_rows(
         on_progress(done, total)
 
     def ask(need: Need, engine: RunningEngine) -> None:
-        _ask_all(partial(_ASK[need], engine, question), need, missing.pop(need), work, on_result, cancelled)
+        record = {"kind": need, "engine": engine.name}
+        _ask_all(partial(_ASK[need], engine, question), record, missing.pop(need), work, on_result, cancelled)
 
     if missing["text"] or (missing["logprobs"] and question.engine == SCORING_ENGINE):
         with _running(ground, tenant_id, question, question.engine) as engine:
@@ -107,7 +108,7 @@ def _running(ground: Ground, tenant_id: str, question: Question, name: str) -> I
 
 def _ask_all(
     ask: Callable[..., object],
-    need: Need,
+    record: dict[str, str],
     prompts: Sequence[Prompt],
     work: WorkFile,
     on_result: Callable[[], None],
@@ -118,11 +119,11 @@ def _ask_all(
     left = list(prompts)
     while left and len(refused) < _MOST_REFUSED:
         try:
-            _ask_and_keep(ask, need, left, work, on_result, cancelled)
+            _ask_and_keep(ask, record, left, work, on_result, cancelled)
         except MalformedRequest as fault:
             at_fault = left.pop(fault.details["index"])
             refused.append(f"row {at_fault.row_id}: {fault.message}")
-        left = [prompt for prompt in left if work.get(need, prompt.row_id) is None]
+        left = [prompt for prompt in left if work.get(record["kind"], prompt.row_id) is None]
     if refused:
         some = "at least " if left else ""
         raise InvalidInput(f"the engine refuses {some}{len(refused)} of {len(prompts)} rows: {'; '.join(refused)}")
@@ -130,7 +131,7 @@ def _ask_all(
 
 def _ask_and_keep(
     ask: Callable[..., object],
-    need: Need,
+    record: dict[str, str],
     prompts: Sequence[Prompt],
     work: WorkFile,
     on_result: Callable[[], None],
@@ -139,7 +140,7 @@ def _ask_and_keep(
     with work.appending() as append:
 
         def keep(index: int, made: Completion | Score) -> None:
-            append({"kind": need, "row_id": prompts[index].row_id, **asdict(made)})
+            append({**record, "row_id": prompts[index].row_id, **asdict(made)})
             on_result()
 
         ask(prompts, on_result=keep, cancelled=cancelled)

@@ -25,6 +25,7 @@ from tunery.kit.clock import now
 from tunery.kit.digests import sha256_json
 from tunery.lineage.operations import Node, link
 from tunery.platform.blobs import Blob
+from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
 from tunery.platform.jobs import Job, JobContext
 from tunery.platform.jobs.context import LeaseLost
@@ -111,7 +112,7 @@ def _measure(context: JobContext, row: Evaluation) -> _Measured:
         predictions=keep_predictions(ground, tenant_id, predictions),
         shots=shots,
         rows_digest=sha256_json([prompt.row_id for prompt in prompts]),
-        usage=_usage(predictions),
+        usage=_usage(predictions) | _engines(work, prompts),
     )
 
 
@@ -140,7 +141,7 @@ def _complete(context: JobContext, plan: Evaluation, measured: _Measured, second
     return row
 
 
-def _tell(session: Any, context: JobContext, row: Evaluation, scores: Sequence[Score]) -> None:
+def _tell(session: TenantSession, context: JobContext, row: Evaluation, scores: Sequence[Score]) -> None:
     """Let registry, lineage, audit and events know, in the same transaction."""
     where = {"dataset": f"{row.benchmark_name}:{row.benchmark_version}", "split": row.split, "evaluation_id": row.id}
     kept = {
@@ -210,6 +211,12 @@ def _prediction(prompt: Prompt, work: WorkFile) -> dict[str, Any]:
 def _answer(prediction: dict[str, Any]) -> Answer:
     logprobs = prediction.get("logprobs")
     return Answer(prediction["prediction"], prediction["reference"], tuple(logprobs) if logprobs is not None else None)
+
+
+def _engines(work: WorkFile, prompts: Sequence[Prompt]) -> dict[str, str]:
+    """Return which engines gave texts and log-probabilities."""
+    kept = {need: work.get(need, prompts[0].row_id) for need in ("text", "logprobs")}
+    return {f"{need}_engine": record["engine"] for need, record in kept.items() if record}
 
 
 def _usage(predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class EvaluationView(Camel):
     baseline_comparison: dict[str, Any] | None
     sample_count: int | None
     predictions_digest: str | None = Field(description="SHA-256 of the predictions, one JSON object a line.")
-    usage: dict[str, Any] = Field(description="Tokens and seconds spent on answers.")
+    usage: dict[str, Any] = Field(description="Tokens and seconds spent on answers, and the engines that gave them.")
     evaluation_duration: float = Field(description="Seconds of work.")
     job_id: str | None
     created_by: str
