@@ -99,6 +99,11 @@ class TuneryError(Exception):
         self.details: dict[str, Any] = details
         super().__init__(self.message)
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The details that answers show; where a log lies is for those alone who keep the machine."""
+        return {name: value for name, value in self.details.items() if name != "log"}
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.details)
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tunery.errors import EngineFailed, MalformedRequest, NotFound, TuneryError, Unavailable
-from tunery.inference.child import log_tail
+from tunery.inference.child import engine_failure
 from tunery.inference.ports import RunningEngine
 
 __all__ = ["ask", "engine_client", "refusal"]
@@ -50,9 +50,7 @@ def ask(client: httpx.Client, engine: RunningEngine, path: str, body: dict[str, 
         try:
             response = client.post(path, json=body)
         except httpx.TimeoutException as late:
-            raise EngineFailed(
-                f"{engine.name} gave no answer to {what} in time; its log is {engine.log_path}"
-            ) from late
+            raise engine_failure(f"{engine.name} gave no answer to {what} in time", engine.log_path) from late
         except httpx.TransportError as fault:
             _check_alive(engine, what)
             trouble = str(fault) or type(fault).__name__
@@ -85,13 +83,9 @@ def refusal(engine: RunningEngine, response: httpx.Response) -> TuneryError:
         return MalformedRequest(f"the model's chat template refuses the messages: {reason}", param="messages")
     if status in (429, 503):
         return Unavailable("the engine is busy; try again in a moment")
-    return EngineFailed(f"{engine.name} failed at a request ({status}); its log is {engine.log_path}")
+    return engine_failure(f"{engine.name} failed at a request ({status})", engine.log_path)
 
 
 def _check_alive(engine: RunningEngine, what: str) -> None:
     if not engine.alive():
-        raise EngineFailed(
-            f"{engine.name} ended before it answered {what}; its log {engine.log_path} ends with:\n"
-            f"{log_tail(engine.log_path)}",
-            log=str(engine.log_path),
-        )
+        raise engine_failure(f"{engine.name} ended before it answered {what}", engine.log_path)

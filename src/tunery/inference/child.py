@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 
 from tunery.errors import EngineFailed
 from tunery.inference.ports import EngineSpec
 from tunery.inference.templates import model_context_length
 from tunery.kit.ids import new_id
 
-__all__ = ["ChildEngine", "engine_log", "log_tail", "serving_spec", "start_child", "usable_threads"]
+__all__ = ["ChildEngine", "engine_failure", "engine_log", "serving_spec", "start_child", "usable_threads"]
 
+log = structlog.get_logger(__name__)
 _TAIL_LINES = 20
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH")
@@ -85,15 +87,15 @@ def start_child(
         The process, its address and its key.
 
     Raises:
-        EngineFailed: it ended, or was not healthy in time; names the log and shows its end.
+        EngineFailed: it ended, or was not healthy in time; names the log.
     """
     key = secrets.token_urlsafe(32)
-    with log_path.open("ab") as log:
+    with log_path.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=output,
             start_new_session=True,
             env=_environment(),
         )
@@ -119,13 +121,10 @@ def serving_spec(spec: EngineSpec) -> EngineSpec:
     return spec if allowed is None else replace(spec, context_length=min(spec.context_length, allowed))
 
 
-def log_tail(log_path: Path) -> str:
-    """Return the last lines of a log."""
-    if not log_path.is_file():
-        return ""
-    with log_path.open("rb") as log:
-        log.seek(max(0, log_path.stat().st_size - 16_384))
-        return "\n".join(log.read().decode(errors="replace").splitlines()[-_TAIL_LINES:])
+def engine_failure(what: str, log_path: Path) -> EngineFailed:
+    """Return the error of an engine; it reaches whoever asked, so it only names the log, whose end goes to our own."""
+    log.error("an engine failed", what=what, log=str(log_path), tail=_log_tail(log_path))
+    return EngineFailed(f"{what} (log: {log_path.name})", log=str(log_path))
 
 
 def usable_threads(spec: EngineSpec) -> int:
@@ -186,6 +185,12 @@ def _check_health(url: str, log_path: Path, deadline: float) -> None:
 
 
 def _failure(what: str, log_path: Path) -> EngineFailed:
-    return EngineFailed(
-        f"the engine {what} while it started; its log {log_path} ends with:\n{log_tail(log_path)}", log=str(log_path)
-    )
+    return engine_failure(f"the engine {what} while it started", log_path)
+
+
+def _log_tail(log_path: Path) -> str:
+    if not log_path.is_file():
+        return ""
+    with log_path.open("rb") as file:
+        file.seek(max(0, log_path.stat().st_size - 16_384))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:])

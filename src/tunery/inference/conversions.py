@@ -10,7 +10,8 @@ from typing import Any
 
 from blake3 import blake3
 
-from tunery.errors import Cancelled, EngineFailed, FormatInvalid, MissingExtra, TuneryError
+from tunery.errors import Cancelled, FormatInvalid, MissingExtra, TuneryError
+from tunery.inference.child import engine_failure
 from tunery.inference.parity import ParityReport, prove_parity
 from tunery.inference.ports import EngineSpec
 from tunery.platform.compute import ENTRIES, run_in_child
@@ -56,11 +57,9 @@ def converted(spec: EngineSpec, log_path: Path, deadline: float) -> tuple[Path, 
     except MissingExtra:
         raise
     except Cancelled as late:
-        raise EngineFailed(f"converting the weights took too long; the log is {log_path}", log=str(log_path)) from late
+        raise engine_failure("converting the weights took too long", log_path) from late
     except TuneryError as fault:
-        raise EngineFailed(
-            f"the weights cannot be served by llama.cpp: {fault.message}; the log is {log_path}", log=str(log_path)
-        ) from fault
+        raise engine_failure(f"the weights cannot be served by llama.cpp: {fault.message}", log_path) from fault
     return model, adapters
 
 

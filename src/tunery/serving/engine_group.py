@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tunery.errors import FormatInvalid, IntegrityError, MissingExtra, NotFound, Refused, TuneryError, UnsafeFormat
 from tunery.inference.ports import RunningEngine
@@ -17,7 +15,6 @@ __all__ = ["EngineGroup", "HeldEngine"]
 _LASTING = (FormatInvalid, IntegrityError, MissingExtra, NotFound, Refused, UnsafeFormat)
 """Errors that trying again will not mend; ``SignatureInvalid`` is a ``Refused``."""
 
-_BEFORE_LOG = re.compile(r"; (?:its|the) log ")
 _TRIES_OF_NEW, _TRIES_OF_PROVEN = 2, 5
 _LONGEST_PAUSE_SECONDS = 60.0
 _STABLE_SECONDS = 60.0
@@ -123,11 +120,9 @@ class EngineGroup:
             self.tries[member] = self.tries.get(member, 0) + 1
             allowed = _TRIES_OF_NEW if member in new else _TRIES_OF_PROVEN
             if isinstance(fault, _LASTING) or self.tries[member] >= allowed:
-                self.refused[member] = _for_people(fault)
+                self.refused[member] = fault.message
         proven_fails = any(member not in new for member in faults)
-        self._pause(
-            "; ".join(sorted({_for_people(fault) for fault in faults.values()})) if proven_fails else self.trouble
-        )
+        self._pause("; ".join(sorted({fault.message for fault in faults.values()})) if proven_fails else self.trouble)
         if all(member in self.refused for member in faults):
             self.retry_at = 0.0
 
@@ -148,9 +143,3 @@ class EngineGroup:
         self.failures += 1
         self.trouble = trouble
         self.retry_at = time.monotonic() + min(2.0 ** (self.failures - 1), _LONGEST_PAUSE_SECONDS)
-
-
-def _for_people(fault: TuneryError) -> str:
-    """Return the reason without paths and the log's end: it is shown to whoever may see the deployment."""
-    log = fault.details.get("log")
-    return fault.message if log is None else f"{_BEFORE_LOG.split(fault.message)[0]} (log: {Path(log).name})"

@@ -38,7 +38,7 @@ def main() -> None:
         emit({"error": {"code": error.code, "detail": error.message, **error.details}})
     except BaseException as error:  # noqa: BLE001 the parent must hear of every end
         traceback.print_exc()
-        emit({"error": {"code": "internal", "detail": f"{type(error).__name__}: {error}"}})
+        emit({"error": {"code": "internal", "detail": f"a fault of ours ({type(error).__name__})"}})
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # no destructor of a heavy library may hang here; everything that counts is on disk

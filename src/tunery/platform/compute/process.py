@@ -18,11 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from tunery.errors import Cancelled, InternalError, error_from_problem
+import structlog
+
+from tunery.errors import Cancelled, InternalError, TuneryError, error_from_problem
 from tunery.plugins import Registry
 
 __all__ = ["ENTRIES", "Entry", "run_in_child"]
 
+log = structlog.get_logger(__name__)
 _GRACE_SECONDS = 10.0
 
 
@@ -76,7 +79,7 @@ def run_in_child(
                 child.wait(timeout=_GRACE_SECONDS)
                 return dict(event["result"])
             if "error" in event:
-                raise error_from_problem(event["error"])
+                raise _raised(event["error"], entry, log_path)
             if event:
                 on_event(event)
             if not asked_to_stop and cancelled():
@@ -96,12 +99,12 @@ def _start(
 ) -> tuple[subprocess.Popen[bytes], queue.Queue[dict[str, Any] | None]]:
     log_path.parent.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
-    with log_path.open("ab") as log:
+    with log_path.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "tunery.platform.compute.child", target, str(writer)],
             stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             pass_fds=[writer],
             start_new_session=True,
             env={**os.environ, **environment},
@@ -128,13 +131,24 @@ def _send(stdin: IO[bytes], message: dict[str, Any]) -> None:
         return  # the child is gone; the event pipe tells why
 
 
+def _raised(problem: dict[str, Any], entry: str, log_path: Path) -> TuneryError:
+    error = error_from_problem(problem)
+    return _internal(f"{entry} met {error.message}", log_path) if type(error) is InternalError else error
+
+
 def _death(child: subprocess.Popen[bytes], entry: str, log_path: Path) -> InternalError:
     code = child.wait()
     how = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     if code == -signal.SIGKILL:
         how += " (out of memory, or by hand)"
+    return _internal(f"the process of {entry} {how}", log_path, exit_code=code)
+
+
+def _internal(what: str, log_path: Path, **details: Any) -> InternalError:
+    """Return the error of a step that failed by a fault of ours; it only names the log, whose end goes to our own."""
     tail = b"".join(log_path.read_bytes().splitlines(keepends=True)[-20:]).decode(errors="replace")
-    return InternalError(f"the process of {entry} {how}; its log ends with:\n{tail}", exit_code=code)
+    log.error("a heavy step failed", what=what, log=str(log_path), tail=tail)
+    return InternalError(f"{what} (log: {log_path.name})", log=str(log_path), **details)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

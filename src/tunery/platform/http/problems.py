@@ -32,7 +32,7 @@ def problem(error: TuneryError) -> dict[str, Any]:
     """Describe an error as problem JSON; details follow as members of their own."""
     title = (type(error).__doc__ or error.code).split(".")[0].split(";")[0].strip()
     head = {"type": f"urn:tunery:error:{error.code}", "title": title, "status": error.status, "code": error.code}
-    return {**error.details, **head, "detail": error.message}
+    return {**error.shown, **head, "detail": error.message}
 
 
 def answer_problems(app: FastAPI) -> None:

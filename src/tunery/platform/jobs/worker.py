@@ -149,11 +149,12 @@ class Worker:
                 self._finish(context, {"status": "cancelled"})
         except TuneryError as error:
             bound.warning("job failed", code=error.code, message=error.message)
-            problem = {"code": error.code, "detail": error.message, **error.details}
+            problem = {"code": error.code, "detail": error.message, **error.shown}
             self._finish(context, {"status": "failed", "error": problem})
         except Exception as error:  # noqa: BLE001 whatever a handler does, its row must tell
             bound.error("job failed by a fault of ours", traceback=traceback.format_exc())
-            problem = {"code": "internal", "detail": f"{type(error).__name__}: {error}"}
+            what = f"a fault of ours ({type(error).__name__}); the worker's log tells more under job {job_id}"
+            problem = {"code": "internal", "detail": what}
             self._finish(context, {"status": "failed", "error": problem})
         finally:
             self._running.pop(job_id, None)
