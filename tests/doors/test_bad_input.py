@@ -708,7 +708,7 @@ def test_a_job_that_fails_by_a_fault_of_ours_tells_its_id_and_no_more(door: Door
     }
 
 
-def test_a_heavy_step_that_fails_names_its_log_and_no_path(door: Door, admin: Person, tmp_path: Path) -> None:
+def test_a_heavy_step_that_fails_names_its_log_and_no_path(tmp_path: Path) -> None:
     ENTRIES.register("tests.fault")("tests.doors.test_bad_input:fault")
     with pytest.raises(InternalError) as caught:
         run_in_child(
