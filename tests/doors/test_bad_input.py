@@ -696,6 +696,30 @@ def test_a_fault_of_ours_tells_only_its_request_id(door: Door, admin: Person) ->
     assert admin.http.get("/api/v1/gates").status_code == 200
 
 
+def test_a_database_that_is_away_is_a_503_and_comes_back(door: Door, admin: Person) -> None:
+    settings = door.ground.settings
+    if settings.is_sqlite:
+        pytest.skip("the embedded database is never away")
+    url = sa.make_url(settings.database_admin_url).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as owner:
+        try:
+            owner.execute(sa.text(f'alter database "{url.database}" allow_connections false'))
+            ended = sa.text("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name")
+            owner.execute(ended, {"name": url.database})
+            calls = [admin.http.get(path) for path in ("/api/v1/gates", "/api/v1/jobs")]
+            calls += [door.anonymous.get("/readyz"), admin.http.post("/api/v1/gates", json=GATE)]
+        finally:
+            owner.execute(sa.text(f'alter database "{url.database}" allow_connections true'))
+    engine.dispose()
+    for answer in calls:
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+        assert answer.headers["retry-after"] == "2"
+        assert str(url.database) not in answer.text
+    assert door.anonymous.get("/readyz").status_code == 200
+    assert admin.http.get("/api/v1/gates").status_code == 200
+
+
 def test_a_job_that_fails_by_a_fault_of_ours_tells_its_id_and_no_more(door: Door, admin: Person) -> None:
     with door.ground.database.session(admin.actor.tenant_id) as session:
         job_id = enqueue_job(session, admin.actor, "tests.fault", {}).id

@@ -64,28 +64,30 @@ def mount_routes(
     async def in_thread(work: Callable[..., Result], *arguments: Any) -> Result:
         return await anyio.to_thread.run_sync(work, *arguments, limiter=asking)
 
-    async def authorise(spec: RouteSpec, request: Request) -> Actor:
-        if spec.permission == PUBLIC:
-            return _NOBODY
-        actor = await in_thread(authenticate, request)
-        if not actor.may(spec.permission):
-            await in_thread(on_denied, actor, spec, request)
+    async def authorise(spec: RouteSpec, request: Request) -> None:
+        public = spec.permission == PUBLIC
+        actor = request.state.actor = _NOBODY if public else await in_thread(authenticate, request)
+        if not public and not actor.may(spec.permission):
             raise Forbidden(f"your roles ({', '.join(sorted(actor.roles)) or 'none'}) do not allow {spec.permission}")
-        return actor
+
+    async def audited(work: Awaitable[Result], spec: RouteSpec, request: Request) -> Result:
+        try:
+            return await work
+        except Forbidden:
+            await in_thread(on_denied, request.state.actor, spec, request)
+            raise
+
+    async def carry_out(spec: RouteSpec, takes_json: bool, handle: Handle, request: Request) -> Response:
+        await authorise(spec, request)
+        return await handle(await _with_json(request, ground.settings.max_request_bytes) if takes_json else request)
 
     async def guard(spec: RouteSpec, takes_json: bool, handle: Handle, request: Request) -> Response:
         """Ask who comes before anything of the body is read, and let no failure out that is not one of ours."""
         request.state.operation = spec.operation_id
         if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
             raise MalformedRequest("an address cannot hold NUL")
-        actor = request.state.actor = await authorise(spec, request)
         try:
-            if takes_json:
-                request = await _with_json(request, ground.settings.max_request_bytes)
-            return await handle(request)
-        except Forbidden:
-            await in_thread(on_denied, actor, spec, request)
-            raise
+            return await audited(carry_out(spec, takes_json, handle, request), spec, request)
         except (TuneryError, HTTPException, RequestValidationError):
             raise
         except Exception as fault:
@@ -98,7 +100,7 @@ def mount_routes(
             return await anyio.to_thread.run_sync(run, spec, request, arguments, limiter=limiter)
 
         async def recheck() -> None:
-            await authorise(spec, request)
+            await audited(authorise(spec, request), spec, request)
 
         call = AsyncCall(ground, request.state.actor, request, services, recheck)
         response: Response = await spec.handler(call, **arguments)
