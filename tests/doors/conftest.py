@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests.doors.door import door
+from tests.doors.things import admin, things
 from tunery.cli.main import run
 from tunery.client import Client
 
-__all__ = ["door"]
+__all__ = ["admin", "door", "things"]
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from tests.doors.door import CANARY, Door, Person
 from tests.registry.folders import make_adapter_folder, make_model_folder
+from tests.serving import teller as _teller  # noqa: F401 importing it registers the engine
 from tunery.evaluation.predictions import keep_predictions
 from tunery.evaluation.tables import Evaluation, EvaluationScore
 from tunery.kit.clock import now
@@ -139,3 +141,21 @@ def measured(door: Door, person: Person, version_id: str, dataset_version_id: st
             )
         )
     return evaluation_id
+
+
+@pytest.fixture(scope="module")
+def things(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Things:
+    """One of everything of ``acme``."""
+    return make_things(door, tmp_path_factory.mktemp("acme"))
+
+
+@pytest.fixture
+def admin(door: Door) -> Person:
+    """An administrator of ``acme``."""
+    return door["acme/admin"]
+
+
+def count_of(door: Door, table: type[Any]) -> int:
+    """Return how many rows of a table ``acme`` has."""
+    with door.ground.database.session(door["acme/admin"].actor.tenant_id, read_only=True) as session:
+        return session.scalar(sa.select(sa.func.count(table.id))) or 0
