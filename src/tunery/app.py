@@ -40,7 +40,7 @@ from tunery.serving.engine_pool import EnginePool
 from tunery.serving.gateway import mount_gateway
 from tunery.settings import Settings
 
-__all__ = ["House", "LocalServer", "build_house", "serve", "work"]
+__all__ = ["House", "LocalServer", "build_house", "serve", "server_config", "work"]
 
 log = structlog.get_logger(__name__)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "tunery"})
@@ -135,7 +135,7 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
         host, port = listening.getsockname()[:2]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         shown = f"[{host}]" if ":" in host else host
-        server = uvicorn.Server(_uvicorn_config(house.app))
+        server = uvicorn.Server(server_config(house.app))
         house.start(warm=True)
         try:
             with _announced(settings, {"url": f"http://{shown}:{port}"}):
@@ -184,7 +184,7 @@ class LocalServer:
                 self.socket_path = Path(folder) / "tunery.sock"
             listening = self._open.enter_context(_private_socket(self.socket_path))
             house.start(eager=False)
-            self._server = uvicorn.Server(_uvicorn_config(house.app))
+            self._server = uvicorn.Server(server_config(house.app))
             self._thread = threading.Thread(target=self._server.run, args=[[listening]], daemon=True)
             self._thread.start()
             self._open.callback(self._end)
@@ -245,15 +245,19 @@ class _announced:
         self._path.unlink(missing_ok=True)
 
 
-def _uvicorn_config(app: FastAPI) -> uvicorn.Config:
+def server_config(app: FastAPI, **where: Any) -> uvicorn.Config:
+    """The same server wherever other packages are installed: h11 bounds the size of headers, httptools does not."""
     return uvicorn.Config(
         app,
+        http="h11",
+        loop="asyncio",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
         lifespan="on",
+        **where,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -20,7 +21,7 @@ import pytest
 import uvicorn
 
 from tests.fixtures import fresh_settings, make_actor
-from tunery.app import House, build_house
+from tunery.app import House, build_house, server_config
 from tunery.identity.operations import bootstrap, create_token
 from tunery.identity.schemas import TokenCreate
 from tunery.kit.actor import Actor
@@ -110,7 +111,8 @@ class Door:
             connection.settimeout(10)
             connection.connect(str(self.socket_path))
             try:
-                connection.sendall(request)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has read all
+                    connection.sendall(request)
                 if hang_up:
                     connection.shutdown(socket.SHUT_WR)
                 answer = http.client.HTTPResponse(connection)
@@ -149,8 +151,7 @@ def opened(settings: Settings, *, with_engines: bool = False) -> Iterator[Door]:
     """Build the house on these settings and serve it, without a worker, in a thread of this process."""
     house = build_house(settings, with_worker=False)
     path = settings.home / "door.sock"
-    config = uvicorn.Config(house.app, uds=str(path), log_config=None, access_log=False, lifespan="on")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(house.app, uds=str(path)))
     thread = threading.Thread(target=server.run, daemon=True)
     if with_engines:
         house.engines.start()

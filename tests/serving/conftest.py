@@ -20,6 +20,7 @@ from tests.registry.conftest import Shelf
 from tests.registry.folders import make_adapter_folder
 from tests.serving.teller import TELLER
 from tests.weights.conftest import make_adapter, make_model, tiny_llama, tokenizer_dir
+from tunery.app import server_config
 from tunery.identity.authentication import Authenticator
 from tunery.identity.operations import create_token
 from tunery.identity.schemas import TokenCreate
@@ -114,7 +115,7 @@ def serving(ground: Ground, pool: EnginePool) -> Iterator[str]:
     mount_routes(app, ground, services, authenticator, authenticator.on_denied, pool.wake)
     mount_gateway(app, services, pool)
     answer_problems(app)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="on"))
+    server = uvicorn.Server(server_config(app, port=0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started)
