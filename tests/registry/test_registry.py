@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from pathlib import Path
 
@@ -29,9 +30,11 @@ from tunery.registry.operations import (
     delete_version,
     list_versions,
     move_stage,
+    prepare_version,
     resolve_version,
     verify_version,
 )
+from tunery.registry.schemas import ArtifactFile
 from tunery.registry.tables import ModelVersion, SigningKey
 
 
@@ -136,6 +139,23 @@ def test_a_pickle_is_refused_and_leaves_no_version(shelf: Shelf) -> None:
         shelf.ground.database.session(shelf.actor.tenant_id, read_only=True) as session,
     ):
         resolve_version(session, "bad")
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "modeling_x.py"])
+def test_a_model_that_brings_code_is_refused_from_a_folder_and_from_uploads(shelf: Shelf, file: str) -> None:
+    folder = make_model_folder(shelf.folder / "bad")
+    config = json.loads((folder / "config.json").read_text())
+    code = {"auto_map": {"AutoModel": "modeling_x.X", "AutoTokenizer": ["x.Y", None]}}
+    text = "raise SystemExit" if file.endswith(".py") else json.dumps(config | code)
+    (folder / file).write_text(text)
+    with pytest.raises(UnsafeFormat, match=file):
+        prepare_version(shelf.ground, shelf.actor.tenant_id, folder)
+    files = [
+        ArtifactFile(path=path.name, digest=shelf.ground.blobs.put(shelf.actor.tenant_id, path).digest)
+        for path in folder.iterdir()
+    ]
+    with pytest.raises(UnsafeFormat, match=file):
+        prepare_version(shelf.ground, shelf.actor.tenant_id, files)
 
 
 def test_another_tenant_sees_nothing(shelf: Shelf, stranger: Actor) -> None:

@@ -194,10 +194,10 @@ class Models(Noun):
 
 def _model_files(path: Path) -> Sequence[Path]:
     """Return the files that make up a model; what could run code is refused before a byte is sent."""
-    from tunery.weights.folders import inspect_folder
+    from tunery.weights.folders import inspect_folder, refuse_remote_code
 
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise InvalidInput(f"{path} is neither a file nor a folder")
-    return [path / name for name in inspect_folder(path).files]
+    return [path / name for name in refuse_remote_code(inspect_folder(path)).files]

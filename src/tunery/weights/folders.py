@@ -13,7 +13,7 @@ from tunery.weights.files import read_json_object
 from tunery.weights.safetensors import model_tensors, summarize_weights
 from tunery.weights.sniff import refuse_pickle
 
-__all__ = ["FolderReport", "inspect_folder"]
+__all__ = ["FolderReport", "inspect_folder", "refuse_remote_code"]
 
 _BESIDE = re.compile(
     r"(generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json"
@@ -93,6 +93,17 @@ def inspect_folder(folder: Path) -> FolderReport:
         declared_base=read_adapter(folder).base if kind == "adapter" else None,
         remote_code=_remote_code(folder, names),
     )
+
+
+def refuse_remote_code(report: FolderReport) -> FolderReport:
+    """Return the report if nothing asks for code of the folder to be run. Raises: UnsafeFormat: names the places."""
+    if report.remote_code:
+        raise UnsafeFormat(
+            f"this model brings Python code of its own ({', '.join(report.remote_code[:5])}), which is never run here; "
+            f"use a model whose family transformers knows, or take these out if it is one",
+            remote_code=list(report.remote_code),
+        )
+    return report
 
 
 def _names(folder: Path) -> set[str]:

@@ -25,7 +25,7 @@ from tunery.registry.manifest import build_manifest, manifest_digest
 from tunery.registry.rules import next_version, version_key
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
 from tunery.registry.tables import Model, ModelVersion, SigningKey
-from tunery.weights.folders import FolderReport, inspect_folder
+from tunery.weights.folders import FolderReport, inspect_folder, refuse_remote_code
 
 __all__ = ["Prepared", "node_of", "prepare_version", "register_version"]
 
@@ -42,11 +42,12 @@ def prepare_version(ground: Ground, tenant_id: str, files: list[ArtifactFile] | 
     """Put a folder's files into the store, or take uploaded ones, and inspect them. No session is held.
 
     Raises:
-        UnsafeFormat: A file could run code when loaded. FormatInvalid: a header lies, or no model is in there.
+        UnsafeFormat: A file could run code when loaded, or asks for code to be run. FormatInvalid: a header lies, or
+            no model is in there.
         NotFound: A digest was never uploaded.
     """
     if isinstance(files, Path):
-        report = inspect_folder(files)
+        report = refuse_remote_code(inspect_folder(files))
         kept = [(name, ground.blobs.put(tenant_id, files / name)) for name in report.files]
         return Prepared(kept, report)
     kept = [(f.path, Blob(f.digest, ground.blobs.size(tenant_id, f.digest))) for f in files]
@@ -55,7 +56,7 @@ def prepare_version(ground: Ground, tenant_id: str, files: list[ArtifactFile] | 
     try:
         for path, blob in kept:
             ground.blobs.checkout(tenant_id, blob.digest, staging / path)
-        report = inspect_folder(staging)
+        report = refuse_remote_code(inspect_folder(staging))
     finally:
         shutil.rmtree(staging)
     return Prepared([(path, blob) for path, blob in kept if path in report.files], report)
