@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from tunery.pipelines.operations import finish_stage, get_pipeline
+from tunery.pipelines.operations import base_source, finish_stage, get_pipeline
 from tunery.pipelines.recipe import parse_recipe
 from tunery.pipelines.results import build_result
 from tunery.pipelines.stages import STAGE_FUNCTIONS, Work
@@ -22,7 +23,9 @@ def run_stage(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     outcomes = {stage.name: stage.outcome for stage in row.stages if stage.outcome is not None}
     if name in outcomes:
         return outcomes[name]
-    work = Work(row.id, parse_recipe(row.recipe), row.inputs, outcomes | {"key": {"key": row.key}}, row.may_promote)
+    recipe = parse_recipe(row.recipe)
+    base = replace(base_source(recipe, row.inputs), text=row.base)
+    work = Work(row.id, recipe, row.inputs, base, outcomes | {"key": {"key": row.key}}, row.may_promote)
     outcome = STAGE_FUNCTIONS[name](context, work)
     last = row.stages[-1].name == name
     result = build_result(context, work, outcomes | {name: outcome}) if last else None

@@ -18,7 +18,7 @@ from tunery.pipelines.tables import Pipeline, PipelineStage
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job, cancel_job, enqueue_job, retry_job
-from tunery.registry.bases import BaseSource
+from tunery.registry.bases import BaseSource, pin_base
 from tunery.registry.tables import Model, ModelVersion
 
 __all__ = [
@@ -51,14 +51,16 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
     """Start a recipe, or return the pipeline that ran it on these inputs before: unfinished ones go on.
 
     Raises:
-        RecipeInvalid: All faults at once; nothing was started. NotFound: an input was never uploaded.
-        Forbidden: The recipe deploys and the actor may not.
+        RecipeInvalid: All faults at once; nothing was started. NotFound: an input was never uploaded, or there is no
+            such base. Forbidden: The recipe deploys and the actor may not. Unavailable: the base is on the Hub, which
+            does not answer.
     """
     recipe = parse_recipe(wish.recipe)
     if recipe.deployment.auto_deploy and not actor.may("deployments:create"):
         raise Forbidden("the recipe deploys (deployment.auto_deploy) and your roles do not allow deployments:create")
     check_inputs(ground, actor, recipe, wish)
-    key = pipeline_key(recipe, wish)
+    base = pin_base(ground, actor.tenant_id, base_source(recipe, wish.inputs))
+    key = pipeline_key(recipe, wish, base)
     earlier = find_by_key(session, key)
     if earlier is not None and not wish.again:
         _resume(session, earlier)
@@ -71,6 +73,7 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
         name=recipe.model.name,
         recipe=recipe.plain(),
         inputs=wish.inputs,
+        base=base.text,
         created_by=actor.name,
         may_promote=actor.may("models:promote"),
     )
@@ -85,14 +88,19 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
     return row
 
 
-def pipeline_key(recipe: Recipe, wish: PipelineStart) -> str:
-    """Return the digest of a recipe and its inputs; the names of local paths do not count, their bytes do."""
+def pipeline_key(recipe: Recipe, wish: PipelineStart, base: BaseSource) -> str:
+    """Return the digest of a recipe and its inputs: the names of paths and of the base do not count, their bytes do.
+
+    Args:
+        recipe: The recipe.
+        wish: The digests of its local files.
+        base: Its base, pinned.
+    """
     plain = recipe.plain()
     plain["training_data"].pop("path", None)
-    identity = base_source(recipe, wish.inputs).identity()
     plain["model"].pop("base_model", None)
     data = wish.inputs.get(recipe.training_data.path)
-    return sha256_json({"recipe": plain, "data": data, "base": identity})
+    return sha256_json({"recipe": plain, "data": data, "base": base.identity()})
 
 
 def base_source(recipe: Recipe, inputs: dict[str, Any]) -> BaseSource:

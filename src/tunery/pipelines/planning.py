@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from tunery.datasets.delta import read_rows
 from tunery.datasets.formats import guess_format
 from tunery.datasets.quarantine import Quarantine
 from tunery.kit.actor import Actor
-from tunery.kit.ids import new_id
 from tunery.kit.units import format_bytes, format_seconds
 from tunery.pipelines.operations import STAGES, base_source, check_inputs, find_by_key, pipeline_key, pipeline_view
 from tunery.pipelines.recipe import Recipe, parse_recipe
@@ -21,7 +19,8 @@ from tunery.pipelines.schemas import PipelinePlan, PipelineStart, PlannedStage
 from tunery.platform.compute import ENTRIES, run_in_child
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
-from tunery.registry.bases import find_base, materialize_base
+from tunery.platform.housekeeping import scratch_folder
+from tunery.registry.bases import BaseSource, find_base, materialize_base, pin_base
 from tunery.registry.operations import checkout_version
 from tunery.training.schemas import TrainingSection, TrainSpec
 
@@ -53,14 +52,12 @@ def plan_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: Pi
     """
     recipe = parse_recipe(wish.recipe)
     check_inputs(ground, actor, recipe, wish)
-    scratch = ground.settings.folder("plans", new_id())
-    try:
+    base = pin_base(ground, actor.tenant_id, base_source(recipe, wish.inputs))
+    with scratch_folder(ground.settings, "plan") as scratch:
         rows = _read_rows(ground, actor, recipe, wish, scratch)
-        folder, base_detail = _base_folder(ground, actor, recipe, wish, scratch)
+        folder, base_detail = _base_folder(ground, actor, base, scratch)
         estimate = _estimate(ground, recipe, rows, folder, scratch) if folder else None
-    finally:
-        shutil.rmtree(scratch)
-    key = pipeline_key(recipe, wish)
+    key = pipeline_key(recipe, wish, base)
     earlier = find_by_key(session, key)
     stages = _stages(recipe, rows, base_detail, estimate)
     return PipelinePlan(
@@ -98,10 +95,7 @@ def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart
     return _Rows(built, scratch / "train.jsonl", scratch / "validation.jsonl", test)
 
 
-def _base_folder(
-    ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart, scratch: Path
-) -> tuple[Path | None, str]:
-    source = base_source(recipe, wish.inputs)
+def _base_folder(ground: Ground, actor: Actor, source: BaseSource, scratch: Path) -> tuple[Path | None, str]:
     with ground.database.session(actor.tenant_id, read_only=True) as session:
         found = find_base(session, source)
     if found is not None:

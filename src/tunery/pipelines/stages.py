@@ -18,13 +18,12 @@ from tunery.evaluation.runs import execute_evaluation
 from tunery.evaluation.schemas import EvaluationCreate
 from tunery.kit.units import format_bytes, format_seconds
 from tunery.lineage.operations import Node, link
-from tunery.pipelines.operations import base_source
 from tunery.pipelines.recipe import Recipe
 from tunery.platform.jobs import JobContext
 from tunery.promotion.evidence import gather_evidence
 from tunery.promotion.operations import keep_verdict, promote_version
 from tunery.promotion.schemas import Promotion
-from tunery.registry.bases import obtain_base
+from tunery.registry.bases import BaseSource, obtain_base
 from tunery.registry.operations import prepare_version, register_version, resolve_version
 from tunery.registry.operations.register import node_of
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
@@ -41,11 +40,12 @@ __all__ = ["STAGE_FUNCTIONS", "Work"]
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage knows: the recipe, its inputs, and what the stages before it made."""
+    """What a stage knows: the recipe, its inputs and pinned base, and what the stages before it made."""
 
     pipeline_id: str
     recipe: Recipe
     inputs: dict[str, Any]
+    base: BaseSource
     outcomes: dict[str, dict[str, Any]]
     may_promote: bool
 
@@ -103,7 +103,7 @@ def train(context: JobContext, work: Work) -> dict[str, Any]:
 
 def get_base(context: JobContext, work: Work) -> dict[str, Any]:
     """Get the base model: find it, or fetch, convert and register it."""
-    version = obtain_base(context, base_source(work.recipe, work.inputs))
+    version = obtain_base(context, work.base)
     return {
         "version_id": version.id,
         "name": version.reference,

@@ -1,9 +1,9 @@
 """Pipelines and their stages.
 
-A pipeline is one recipe on one set of inputs; its key is the digest of both. Each stage is a job; the end of one writes
-its outcome and the next job in one transaction, so a crash leaves either the old stage or the next one, never none.
-Erasure: rows go with their tenant; outcomes name things by id only. Next year's recipes carry another
-schema.
+A pipeline is one recipe on one set of inputs; its key is the digest of both, and ``base`` is its base model as it was
+pinned when it started. Each stage is a job; the end of one writes its outcome and the next job in one transaction, so a
+crash leaves either the old stage or the next one, never none. Erasure: rows go with their tenant; outcomes name things
+by id only. Next year's recipes carry another schema.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Pipeline(Identified, TenantOwned, Base):
     name: Mapped[str] = mapped_column(sa.String(96))
     recipe: Mapped[dict[str, Any]]
     inputs: Mapped[dict[str, Any]]
+    base: Mapped[str] = mapped_column(sa.String(400))
     result: Mapped[dict[str, Any] | None]
     created_by: Mapped[str] = mapped_column(sa.String(320))
     may_promote: Mapped[bool] = mapped_column(default=False)

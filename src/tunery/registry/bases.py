@@ -4,16 +4,15 @@
     org/name[@revision]      a repository of the Hugging Face Hub (HF_ENDPOINT and offline mode are honoured)
     name[:version]           a version in this registry
 
-Each becomes a version of kind ``base``, converted once and kept; ``source_digest`` finds it again.
+Each becomes a version of kind ``base``, converted once and kept; ``source_digest`` finds it again. What may move (a
+branch of the Hub, a stage of the registry) is pinned first, so that one run never sees two of them.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,45 +20,41 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tunery.errors import InvalidInput, NotFound, Unavailable
+from tunery.errors import InvalidInput, NotFound
 from tunery.kit.digests import sha256_file, sha256_json
-from tunery.kit.extras import require
-from tunery.kit.ids import new_id
 from tunery.kit.references import slug
 from tunery.lineage.operations import Node, link
 from tunery.platform.compute import ENTRIES, run_in_child
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
+from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.jobs import JobContext
+from tunery.registry.hub import HUB_ID, fetch_from_hub, pin_revision
 from tunery.registry.manifest import check_file_path
 from tunery.registry.operations import prepare_version, register_version, resolve_version
 from tunery.registry.operations.register import node_of
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
 from tunery.registry.tables import ModelVersion
+from tunery.weights.folders import inspect_folder, refuse_remote_code
 
-__all__ = ["BaseSource", "convert_gguf", "find_base", "gguf_in_package", "materialize_base", "obtain_base"]
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
-_HUB_FILES = [
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "*.json",
-    "*.txt",
-    "*.model",
-    "*.jinja",
-    "README.md",
-    "LICENSE*",
-]
+__all__ = ["BaseSource", "convert_gguf", "find_base", "gguf_in_package", "materialize_base", "obtain_base", "pin_base"]
 
 ENTRIES.register("registry.convert_gguf")("tunery.registry.bases:convert_gguf")
 
 
 @dataclass(frozen=True)
 class BaseSource:
-    """Where a base model comes from: what the recipe says, and the files that were uploaded for a local folder."""
+    """Where a base model comes from.
+
+    Attributes:
+        text: What the recipe says; after ``pin_base`` a Hub repository with its commit, a version by its number.
+        files: Digests by path, where a local folder was uploaded.
+        digest: Of a registered version, once it is pinned.
+    """
 
     text: str
     files: dict[str, str] = field(default_factory=dict)
+    digest: str | None = None
 
     @property
     def kind(self) -> str:
@@ -68,22 +63,38 @@ class BaseSource:
             return "files"
         if self.text.startswith("package:"):
             return "package"
-        return "hub" if _HUB_ID.fullmatch(self.text) else "registered"
+        return "hub" if HUB_ID.fullmatch(self.text) else "registered"
 
     def identity(self) -> str:
-        """Return a digest that changes when the source does, as far as can be told without fetching it."""
+        """Return a digest that changes when the source does; of what may move, only once it is pinned."""
+        if self.digest is not None:
+            return self.digest
         if self.kind == "package":
             return sha256_file(gguf_in_package(self.text))
         return sha256_json({"files": self.files} if self.files else {"base": self.text})
 
 
+def pin_base(ground: Ground, tenant_id: str, source: BaseSource) -> BaseSource:
+    """Return the source with what may move held fast: a Hub revision at its commit, a registered name at its version.
+
+    It may ask the Hub: call it while no transaction is open.
+
+    Raises:
+        NotFound: Nothing of that name. Refused: the Hub's token does not open it. Unavailable: the Hub is away.
+    """
+    if source.kind == "hub":
+        return replace(source, text=pin_revision(ground, source.text))
+    if source.kind != "registered":
+        return source
+    with ground.database.session(tenant_id, read_only=True) as session:
+        row = _registered(session, source.text)
+        return replace(source, text=row.reference, digest=row.manifest_digest)
+
+
 def find_base(session: TenantSession, source: BaseSource) -> ModelVersion | None:
     """Return the base if it is registered already. Raises: NotFound: it names a version that does not exist."""
     if source.kind == "registered":
-        row = resolve_version(session, source.text)
-        if row.kind == "adapter":
-            raise InvalidInput(f"{row.reference} is an adapter; fine-tune its base, or merge it first")
-        return row
+        return _registered(session, source.text)
     statement = sa.select(ModelVersion).where(
         ModelVersion.source_digest == source.identity(), ModelVersion.kind == "base", ModelVersion.status != "deleted"
     )
@@ -91,25 +102,23 @@ def find_base(session: TenantSession, source: BaseSource) -> ModelVersion | None
 
 
 def obtain_base(context: JobContext, source: BaseSource) -> ModelVersion:
-    """Return the registered base of a source; fetch, convert and register it if it is not there yet.
+    """Return the registered base of a pinned source; fetch, convert and register it if it is not there yet.
 
     Raises:
         NotFound: Nothing of that name. Unavailable: the Hub does not answer. FormatInvalid: no model is in there.
+        UnsafeFormat: It asks for code of its own. Cancelled: the job shall end.
     """
     with context.ground.database.session(context.tenant_id, read_only=True) as session:
         found = find_base(session, source)
     if found is not None:
         return found
-    work = context.ground.settings.folder("cache", "bases", new_id())
-    try:
+    with scratch_folder(context.ground.settings, "base") as work:
         makers: dict[str, Callable[[], _Obtained]] = {
             "package": lambda: _from_package(context, source, work),
             "hub": lambda: _from_hub(context, source, work),
             "files": lambda: _from_files(source),
         }
         return _register(context, source, makers[source.kind]())
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def materialize_base(ground: Ground, tenant_id: str, source: BaseSource, folder: Path) -> Path:
@@ -118,6 +127,7 @@ def materialize_base(ground: Ground, tenant_id: str, source: BaseSource, folder:
         _convert(ground, gguf_in_package(source.text), folder, lambda: False)
     for path, digest in source.files.items():
         ground.blobs.checkout(tenant_id, digest, folder / check_file_path(path))
+    refuse_remote_code(inspect_folder(folder))
     return folder
 
 
@@ -163,6 +173,13 @@ def _register(context: JobContext, source: BaseSource, obtained: _Obtained) -> M
         return row
 
 
+def _registered(session: TenantSession, reference: str) -> ModelVersion:
+    row = resolve_version(session, reference)
+    if row.kind == "adapter":
+        raise InvalidInput(f"{row.reference} is an adapter; fine-tune its base, or merge it first")
+    return row
+
+
 def _from_package(context: JobContext, source: BaseSource, work: Path) -> _Obtained:
     path = gguf_in_package(source.text)
     context.progress({"type": "note", "text": f"converting {path.name}"})
@@ -190,30 +207,13 @@ def _convert(ground: Ground, path: Path, out_dir: Path, cancelled: Callable[[], 
 
 
 def _from_hub(context: JobContext, source: BaseSource, work: Path) -> _Obtained:
-    require("huggingface_hub", "train")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    repository, _, revision = source.text.partition("@")
-    offline = context.ground.settings.offline or os.environ.get("HF_HUB_OFFLINE") == "1"
     context.progress({"type": "note", "text": f"fetching {source.text} from the Hub"})
-    try:
-        folder = Path(
-            snapshot_download(
-                repository, revision=revision or None, allow_patterns=_HUB_FILES, local_files_only=offline
-            )
-        )
-    except RepositoryNotFoundError as error:
-        raise NotFound(f"the Hub has no repository {repository!r}, or it is private and HF_TOKEN is not set") from error
-    except LocalEntryNotFoundError as error:
-        raise Unavailable(f"{repository} is not in the Hub's cache and the Hub cannot be reached") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise Unavailable(f"fetching {repository} failed: {type(error).__name__}; try again") from error
-    target = work / "model"
-    shutil.copytree(folder, target)  # the cache keeps links; a version is made of plain files
-    metadata = {"source": {"type": "hub", "repository": repository, "commit": folder.name}}
+    license = fetch_from_hub(context, source.text, work / "model")
+    repository, _, commit = source.text.partition("@")
+    metadata = {"source": {"type": "hub", "repository": repository, "commit": commit}}
     name = slug(repository.split("/")[1])
-    return _Obtained(name, target, metadata, None, Node("source", f"hub:{repository}@{folder.name}", source.text))
+    origin = Node("source", f"hub:{source.text}", source.text)
+    return _Obtained(name, work / "model", metadata, license, origin)
 
 
 def _from_files(source: BaseSource) -> _Obtained:

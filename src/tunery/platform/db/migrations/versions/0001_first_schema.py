@@ -269,6 +269,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=96), nullable=False),
         sa.Column("recipe", base.Json, nullable=False),
         sa.Column("inputs", base.Json, nullable=False),
+        sa.Column("base", sa.String(length=400), nullable=False),
         sa.Column("result", base.Json, nullable=True),
         sa.Column("created_by", sa.String(length=320), nullable=False),
         sa.Column("may_promote", sa.Boolean(), nullable=False),
