@@ -198,3 +198,11 @@ def test_registration_is_audited_and_drawn_in_the_lineage(shelf: Shelf) -> None:
         ("model_registered", "tuned:1.0.0"),
     ]
     assert [(e.from_, e.to, e.relation_type) for e in graph.edges] == [(base.id, adapter.id, "derived_from")]
+
+
+def test_a_version_that_came_from_nothing_stands_alone_in_the_lineage(shelf: Shelf) -> None:
+    base = shelf.base()
+    with shelf.ground.database.session(shelf.actor.tenant_id, read_only=True) as session:
+        graph = graph_of(session, "base_model", base.id)
+    assert [(n.id, n.name, n.digest) for n in graph.nodes] == [(base.id, "small:1.0.0", base.manifest_digest)]
+    assert graph.edges == []

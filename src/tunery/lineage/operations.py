@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError as Duplicate
 
 from tunery.lineage.schemas import EdgeView, GraphView, NodeView
 from tunery.lineage.tables import LineageEdge, LineageNode
 from tunery.platform.db import TenantSession
 
-__all__ = ["Node", "graph_of", "link"]
+__all__ = ["Node", "graph_of", "link", "place"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Node:
     digest: str | None = None
 
 
+def place(session: TenantSession, node: Node) -> None:
+    """Record a thing that has no edges yet. Repeating it changes nothing."""
+    _row(session, node)
+
+
 def link(session: TenantSession, source: Node, target: Node, relation: str) -> None:
     """Record that ``source`` went into ``target``. Repeating it changes nothing."""
     source_id, target_id = _row(session, source).id, _row(session, target).id
@@ -30,8 +36,7 @@ def link(session: TenantSession, source: Node, target: Node, relation: str) -> N
         LineageEdge.source_id == source_id, LineageEdge.target_id == target_id, LineageEdge.relation == relation
     )
     if session.scalars(statement).one_or_none() is None:
-        session.add(LineageEdge(source_id=source_id, target_id=target_id, relation=relation))
-        session.flush()
+        _insert(session, LineageEdge(source_id=source_id, target_id=target_id, relation=relation))
 
 
 def graph_of(session: TenantSession, kind: str, ref: str, depth: int = 10) -> GraphView:
@@ -75,7 +80,17 @@ def _find(session: TenantSession, kind: str, ref: str) -> LineageNode | None:
 def _row(session: TenantSession, node: Node) -> LineageNode:
     row = _find(session, node.kind, node.ref)
     if row is None:
-        row = LineageNode(kind=node.kind, ref=node.ref, name=node.name or node.ref, digest=node.digest)
-        session.add(row)
-        session.flush()
+        _insert(session, LineageNode(kind=node.kind, ref=node.ref, name=node.name or node.ref, digest=node.digest))
+        row = _find(session, node.kind, node.ref)
+        assert row is not None
     return row
+
+
+def _insert(session: TenantSession, row: LineageNode | LineageEdge) -> None:
+    """Insert a row, or leave it where another session has inserted its like since we looked."""
+    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except Duplicate:
+        return

@@ -15,7 +15,7 @@ from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
 from tunery.kit.references import check_name
-from tunery.lineage.operations import Node, link
+from tunery.lineage.operations import Node, link, place
 from tunery.platform.blobs import Blob
 from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
@@ -119,6 +119,7 @@ def register_version(
     session.flush()
     model.current_version = max((r.version for r in [*standing, row]), key=version_key)
     model.updated_at = now()
+    place(session, node_of(row))
     if base is not None:
         link(session, node_of(base), node_of(row), "derived_from")
     audit.record(session, actor, "model_registered", row.reference, digest=digest)
