@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(200_000_000_000, gt=0, description="Largest upload, in bytes.")
     max_request_bytes: int = Field(10_000_000, gt=0, description="Largest body of an inference request, in bytes.")
     max_row_bytes: int = Field(10_000_000, gt=0, description="Longest line of a data file, in bytes.")
+    idempotency_seconds: float = Field(
+        86_400, gt=0, description="Seconds during which a call repeated with its key gets the first answer."
+    )
     worker_name: str = Field("", description="Stable name of this worker, one for each; empty: the host's, or `local`.")
     worker_slots: int = Field(4, ge=1, le=64, description="Light jobs at a time on one worker; heavy ones run alone.")
     lease_seconds: float = Field(30, gt=1, description="Seconds without a heartbeat after which a job is taken over.")

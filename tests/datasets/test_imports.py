@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_used_leaves_nothing_visible(ground: Ground, actor
         assert operations.list_datasets(session).total == 0
         with pytest.raises(NotFound):
             operations.get_dataset(session, "things")
-    assert list(ground.settings.home.glob("imports/*/*/*")) == []
+    assert list(ground.settings.home.glob("scratch/*")) == []
 
 
 def test_rows_set_aside_are_kept_and_counted(ground: Ground, actor: Actor) -> None:
@@ -187,7 +187,7 @@ def test_an_upload_can_be_looked_at_before_it_is_imported(ground: Ground, actor:
     assert (found.shape, found.rows, found.malformed) == ("completion", 20, 1)
     with pytest.raises(NotFound):
         operations.inspect_upload(ground, stranger.tenant_id, look)
-    assert list(ground.settings.home.glob("imports/inspect/*")) == []
+    assert list(ground.settings.home.glob("scratch/*")) == []
 
 
 def test_two_imports_of_one_new_dataset_at_once_are_two_versions(ground: Ground, actor: Actor) -> None:

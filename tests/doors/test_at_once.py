@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from tests.doors.door import Door, Person, until
 from tests.doors.things import CRITERION, Things, count_of, data_of, register, upload
 from tests.registry.folders import make_model_folder
 from tunery.audit import AuditEntry
+from tunery.kit.clock import now
+from tunery.platform.housekeeping import SWEEPS
+from tunery.platform.http.idempotency import IdempotencyKey
 from tunery.platform.jobs import Job
 
 
@@ -47,6 +51,24 @@ def test_twenty_at_once_with_one_key_are_done_once(door: Door, admin: Person, th
     assert len({answer.json()["data"]["jobId"] for answer in answers if answer.status_code == 202}) == 1
     assert count_of(door, Job) == before + 1
     assert _post(admin, "datasets/import", wish, "key-3").status_code == 202
+
+
+def test_a_key_older_than_its_life_is_executed_anew(door: Door, admin: Person, things: Things) -> None:
+    """Whether the daily sweep has come by or not; a younger key stays what it is."""
+    wish = {"name": "aged", "fileDigest": things.file, "fileName": "rows.jsonl"}
+    before = count_of(door, Job)
+    young = _post(admin, "datasets/import", wish, "key-young").json()
+    for number, swept in enumerate([False, True], 2):
+        old = _post(admin, "datasets/import", wish, "key-old").json()
+        with door.ground.database.session(admin.actor.tenant_id) as session:
+            aged = now() - timedelta(seconds=door.ground.settings.idempotency_seconds + 1)
+            key = IdempotencyKey.key == "key-old"
+            session.execute(sa.update(IdempotencyKey).where(key).values(created_at=aged))
+        if swept:
+            assert SWEEPS.get("idempotency keys")(door.ground, 0) == 1
+        assert _post(admin, "datasets/import", wish, "key-old").json()["data"]["jobId"] != old["data"]["jobId"]
+        assert count_of(door, Job) == before + 1 + number
+    assert _post(admin, "datasets/import", wish, "key-young").json() == young
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201])

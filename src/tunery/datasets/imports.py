@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tunery.kit.references import check_name
 from tunery.lineage.operations import Node, link
 from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
+from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.jobs import JobContext
 
 __all__ = ["execute_import"]
@@ -44,19 +44,13 @@ def execute_import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
         if (standing := _version(session, dataset, import_id)) is not None:
             return standing
     # A worker that was taken over may still be at it, so each attempt has a folder of its own.
-    attempts = context.ground.settings.folder("imports", dataset.id, import_id)
-    scratch = context.ground.settings.folder("imports", dataset.id, import_id, new_id())
-    try:
+    with scratch_folder(context.ground.settings, "import") as scratch:
         built = _build(context, wish, dataset, import_id, scratch)
         kept = _keep_quarantine(context, built, scratch / _SET_ASIDE)
         with context.session() as session:
             dataset = _dataset(session, context, wish)
             row = _version(session, dataset, import_id)
-            row = row or _record(session, context, dataset, wish, built, import_id, kept)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    shutil.rmtree(attempts, ignore_errors=True)
-    return row
+            return row or _record(session, context, dataset, wish, built, import_id, kept)
 
 
 def _build(context: JobContext, wish: DatasetImport, dataset: Dataset, import_id: str, scratch: Path) -> Built:

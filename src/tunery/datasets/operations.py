@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from tunery.datasets.tables import Dataset, DatasetVersion
 from tunery.datasets.views import DatasetInspect
 from tunery.errors import InvalidInput, NotFound
 from tunery.identity.operations import own_reference
-from tunery.kit.ids import new_id, parse_id
+from tunery.kit.ids import parse_id
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
+from tunery.platform.housekeeping import scratch_folder
 
 __all__ = [
     "get_dataset",
@@ -73,8 +73,7 @@ def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
 
 def inspect_upload(ground: Ground, tenant_id: str, wish: DatasetInspect) -> Findings:
     """Look at an uploaded file. Raises: NotFound: it was never uploaded. FormatInvalid: it is not what it claims."""
-    scratch = ground.settings.folder("imports", "inspect", new_id())
-    try:
+    with scratch_folder(ground.settings, "inspect") as scratch:
         ground.blobs.checkout(tenant_id, wish.file_digest, scratch / "source")
         return inspect_file(
             scratch / "source",
@@ -83,8 +82,6 @@ def inspect_upload(ground: Ground, tenant_id: str, wish: DatasetInspect) -> Find
             name=wish.file_name,
             max_row_bytes=ground.settings.max_row_bytes,
         )
-    finally:
-        shutil.rmtree(scratch)
 
 
 def table_of(ground: Ground, version: DatasetVersion) -> Path:

@@ -112,7 +112,7 @@ def mount_routes(
         key = None if reading or spec.secret else request.headers.get("Idempotency-Key")
         with ground.database.session(actor.tenant_id, read_only=reading) as session:
             if key is not None:
-                before = answer_for(session, spec.operation_id, key, arguments)
+                before = answer_for(session, ground.settings, spec.operation_id, key, arguments)
                 session.commit()  # the deed gets a transaction of its own, begun by its own first statement
                 if before is not None:
                     return JSONResponse(before, status_code=spec.status)

@@ -25,6 +25,7 @@ from tunery.errors import Cancelled, Conflict, TuneryError
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
 from tunery.platform.ground import Ground
+from tunery.platform.housekeeping import keep_house
 from tunery.platform.jobs.context import JobContext, LeaseLost
 from tunery.platform.jobs.kinds import JOB_KINDS
 from tunery.platform.jobs.queue_database import queue_engine
@@ -66,7 +67,7 @@ class Worker:
         self._wake = threading.Event()
         self._running: dict[str, str] = {}
         self._lock: IO[str] | None = None
-        self._sweeper: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._starts_when_woken = False
         self._starting = threading.Lock()
 
@@ -97,8 +98,9 @@ class Worker:
         DBOS.launch()
         for name, slots in (("heavy", 1), ("light", settings.worker_slots)):
             DBOS.register_queue(name, worker_concurrency=slots, polling_interval_sec=0.2, on_conflict="always_update")
-        self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="tunery-sweep", daemon=True)
-        self._sweeper.start()
+        for work in (self._sweep_until_stopped, self._keep_house):
+            self._threads.append(threading.Thread(target=work, name=f"tunery-{work.__name__[1:]}", daemon=True))
+            self._threads[-1].start()
 
     def wake(self) -> None:
         """Look for new rows now rather than at the next sweep."""
@@ -121,8 +123,8 @@ class Worker:
         self._wake.set()
         if self._lock is None:
             return
-        if self._sweeper is not None:
-            self._sweeper.join(timeout=seconds)
+        for thread in self._threads:
+            thread.join(timeout=seconds)
         DBOS.destroy(workflow_completion_timeout_sec=int(seconds))
         _current = None
         self._lock.close()
@@ -215,6 +217,16 @@ class Worker:
                 log.warning("the sweep failed; it tries again", failures=failures, traceback=traceback.format_exc())
             self._wake.wait(timeout=min(0.5 * (1 + failures), 10))
             self._wake.clear()
+
+    def _keep_house(self) -> None:
+        """Look every hour whether a day has passed since the last time, whichever process that was."""
+        while True:
+            try:
+                keep_house(self._ground)
+            except OSError:
+                log.warning("the home could not be swept; it is tried again", traceback=traceback.format_exc())
+            if self._stopping.wait(timeout=3600):
+                return
 
     def _hand_over(self) -> None:
         known = JOB_KINDS.names()

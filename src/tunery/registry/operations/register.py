@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +19,10 @@ from tunery.platform.blobs import Blob
 from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
 from tunery.platform.ground import Ground
+from tunery.platform.housekeeping import scratch_folder
 from tunery.registry import signing
 from tunery.registry.manifest import build_manifest, manifest_digest
+from tunery.registry.operations.lookup import hold_version
 from tunery.registry.rules import next_version, version_key
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
 from tunery.registry.tables import Model, ModelVersion, SigningKey
@@ -52,13 +53,10 @@ def prepare_version(ground: Ground, tenant_id: str, files: list[ArtifactFile] | 
         return Prepared(kept, report)
     kept = [(f.path, Blob(f.digest, ground.blobs.size(tenant_id, f.digest))) for f in files]
     build_manifest("full", kept, None)
-    staging = ground.settings.folder("cache", "inspect", new_id())
-    try:
+    with scratch_folder(ground.settings, "inspect") as staging:
         for path, blob in kept:
             ground.blobs.checkout(tenant_id, blob.digest, staging / path)
         report = refuse_remote_code(inspect_folder(staging))
-    finally:
-        shutil.rmtree(staging)
     return Prepared([(path, blob) for path, blob in kept if path in report.files], report)
 
 
@@ -80,8 +78,11 @@ def register_version(
 
     Raises:
         Conflict: The version number is taken by other bytes. InvalidInput: an adapter without its base, or a bad name.
+        NotFound: Its base was deleted meanwhile.
     """
     kind = _kind(wish, prepared.report, base)
+    if base is not None:
+        hold_version(session, base)
     manifest = build_manifest(kind, prepared.files, base.manifest_digest if base else None)
     digest = manifest_digest(manifest)
     model = _model(session, actor, check_name(name), kind, wish, prepared.report, base)

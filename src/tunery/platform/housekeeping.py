@@ -1,0 +1,116 @@
+"""Once a day, each home is cleared of what crashes left behind and of what has outlived its use.
+
+A room registers a sweep: ``@SWEEPS.register("my things")`` above ``def sweep(ground, older_than_seconds) -> int``. A
+sweep never takes what somebody works with, may be killed anywhere, and may run on several workers at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import structlog
+
+from tunery.kit.ids import new_id
+from tunery.platform.ground import Ground
+from tunery.plugins import Registry
+from tunery.settings import Settings
+
+__all__ = ["DAY_SECONDS", "SWEEPS", "keep_house", "scratch_folder"]
+
+log = structlog.get_logger(__name__)
+DAY_SECONDS = 86_400.0
+_STAGED = re.compile(r"\..+\.(\d+\.partial|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+"""Names of files before they are renamed to their own: ``.NAME.PID.partial`` and ``.NAME.UUID``."""
+
+Sweep = Callable[[Ground, float], int]
+SWEEPS: Registry[Sweep] = Registry("sweep")
+
+
+def keep_house(ground: Ground, every_seconds: float = DAY_SECONDS) -> None:
+    """Run every sweep, unless this home was swept within ``every_seconds`` or is being swept at this moment."""
+    with (ground.settings.folder() / "housekeeping").open("a+", encoding="utf-8") as stamp:
+        if not _lock(stamp.fileno()):
+            return
+        stamp.seek(0)
+        if time.time() - float(stamp.read() or 0) < every_seconds:
+            return
+        for name, sweep in SWEEPS:
+            try:
+                count = sweep(ground, DAY_SECONDS)
+            except Exception:  # noqa: BLE001 the other sweeps go on, and tomorrow this one tries again
+                log.warning("a sweep failed; tomorrow it tries again", sweep=name, traceback=traceback.format_exc())
+            else:
+                log.info("swept", sweep=name, removed=count)
+        stamp.truncate(0)
+        stamp.write(str(time.time()))
+
+
+@contextmanager
+def scratch_folder(settings: Settings, what: str) -> Iterator[Path]:
+    """Give a new private folder that is removed with the block; after a ``kill -9`` the sweep removes it.
+
+    Args:
+        settings: Of the home that it lies in.
+        what: What it is for; its name begins so.
+    """
+    folder = settings.folder("scratch", f"{what}-{new_id()}")
+    try:
+        with (folder / "lock").open("w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            inside = folder / "files"
+            inside.mkdir(mode=0o700)
+            yield inside
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@SWEEPS.register("scratch folders")
+def _sweep_scratch(ground: Ground, older_than_seconds: float) -> int:
+    """Remove folders whose process is gone: their lock is free."""
+    count = 0
+    for folder in ground.settings.folder("scratch").iterdir():
+        if not _is_older(folder, older_than_seconds):
+            continue
+        with suppress(FileNotFoundError), (folder / "lock").open("a", encoding="utf-8") as lock:
+            if _lock(lock.fileno()):
+                shutil.rmtree(folder)
+                count += 1
+    return count
+
+
+@SWEEPS.register("staged files")
+def _sweep_staged(ground: Ground, older_than_seconds: float) -> int:
+    """Remove files below the cache that were never renamed to their own names."""
+    staged = [path for path in ground.settings.folder("cache").rglob(".*") if _STAGED.fullmatch(path.name)]
+    old = [path for path in staged if _is_older(path, older_than_seconds)]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
+@SWEEPS.register("staged blobs")
+def _sweep_blobs(ground: Ground, older_than_seconds: float) -> int:
+    return ground.blobs.sweep(older_than_seconds)
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    """Tell whether nothing was written or linked there for so long; a new link keeps only the time of its bytes."""
+    try:
+        return time.time() - path.lstat().st_ctime > seconds
+    except FileNotFoundError:
+        return False
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""Housekeeping: what crashes left behind goes, what somebody works with stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tunery.platform.ground import Ground
+from tunery.platform.housekeeping import SWEEPS, keep_house, scratch_folder
+
+HOLD_A_FOLDER = """
+import sys, time
+from pathlib import Path
+from tunery.platform.housekeeping import scratch_folder
+from tunery.settings import Settings
+with scratch_folder(Settings(home=sys.argv[1], _env_file=None), "import") as folder:
+    (folder / "rows").write_text("half")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def _left_by_a_killed_process(home: Path) -> Path:
+    process = subprocess.Popen([sys.executable, "-c", HOLD_A_FOLDER, home], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    folder = Path(process.stdout.readline().strip())
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (folder / "rows").read_text() == "half"
+    return folder.parent
+
+
+def test_the_folder_of_a_killed_process_goes_and_that_of_a_living_one_stays(ground: Ground) -> None:
+    dead = _left_by_a_killed_process(ground.settings.home)
+    with scratch_folder(ground.settings, "import") as living:
+        assert SWEEPS.get("scratch folders")(ground, 0) == 1
+        assert not dead.exists()
+        assert living.is_dir()
+    assert list(ground.settings.home.glob("scratch/*")) == []
+
+
+def test_a_young_folder_stays_also_when_its_process_is_gone(ground: Ground) -> None:
+    dead = _left_by_a_killed_process(ground.settings.home)
+    assert SWEEPS.get("scratch folders")(ground, 60) == 0
+    assert dead.is_dir()
+
+
+def test_files_that_never_got_their_name_go(ground: Ground) -> None:
+    folder = ground.settings.folder("cache", "versions")
+    left = [".model.safetensors.0198c0de-0000-7000-8000-000000000001", ".base.gguf.4242.partial"]
+    kept = [".gitattributes", "model.safetensors", ".hidden.json"]
+    for name in left + kept:
+        (folder / name).write_text("x")
+    assert SWEEPS.get("staged files")(ground, 60) == 0
+    assert SWEEPS.get("staged files")(ground, 0) == 2
+    assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
+
+
+def test_a_home_is_swept_once_a_day(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[float] = []
+    monkeypatch.setitem(SWEEPS._found, "counting", lambda _ground, _age: ran.append(time.time()) or 0)
+    keep_house(ground)
+    keep_house(ground)  # also another worker of this home, or this one after a restart
+    assert len(ran) == 1
+    keep_house(ground, every_seconds=0)
+    assert len(ran) == 2
+
+
+def test_a_sweep_that_fails_does_not_keep_the_others_from_running(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_ground: Ground, _age: float) -> int:
+        raise PermissionError("not ours")
+
+    ran: list[float] = []
+    monkeypatch.setitem(SWEEPS._found, "a", fails)
+    monkeypatch.setitem(SWEEPS._found, "b", lambda _ground, age: ran.append(age) or 0)
+    keep_house(ground)
+    assert ran == [86_400]
