@@ -98,7 +98,7 @@ def test_only_what_a_model_needs_is_fetched_and_registered(
     asked = len(hub.asked)
     assert obtain_base(job, source).id == version.id
     assert len(hub.asked) == asked
-    assert not any((ground.settings.home / "cache" / "bases").iterdir())
+    assert not any((ground.settings.home / "scratch").iterdir())
     with ground.database.session(job.tenant_id, read_only=True) as session:
         row = session.get_one(Job, job.job_id)
     assert row.progress is not None
@@ -243,7 +243,7 @@ def test_a_cancelled_download_ends_and_leaves_nothing(hub: HubServer, ground: Gr
     assert time.monotonic() - began < 9, "it was ended by force"
     assert hub.sent < 47 * 1024 * 1024
     assert not list((ground.settings.home.parent / "hf").rglob("*.incomplete"))
-    assert not any((ground.settings.home / "cache" / "bases").iterdir())
+    assert not any((ground.settings.home / "scratch").iterdir())
     assert not downloading()
     with ground.database.session(job.tenant_id, read_only=True) as session:
         assert session.scalar(sa.select(sa.func.count(ModelVersion.id))) == 0

@@ -12,7 +12,7 @@ from tests.registry.folders import make_model_folder
 from tests.serving.conftest import Stage, until
 from tests.serving.teller import TELLER, TEMPLATE_DIGEST
 from tunery.audit import AuditEntry
-from tunery.errors import NotFound, Refused, Unavailable
+from tunery.errors import Conflict, NotFound, Refused, Unavailable
 from tunery.kit.actor import Actor
 from tunery.lineage.operations import graph_of
 from tunery.registry.operations import delete_version, move_stage
@@ -219,10 +219,13 @@ def test_an_archived_version_is_stopped(stage: Stage) -> None:
         stage.wish(version)
 
 
-def test_a_deleted_version_answers_no_more(stage: Stage) -> None:
-    stage.deploy(stage.shelf.adapter())
+def test_a_version_that_is_gone_answers_no_more(stage: Stage) -> None:
+    version = stage.shelf.adapter()
+    stage.deploy(version)
     with stage.ground.database.session(stage.actor.tenant_id) as session:
-        delete_version(session, stage.actor, "tuned:1.0.0")
+        with pytest.raises(Conflict, match="deployment tuned"):
+            delete_version(session, stage.actor, version.id)
+        session.execute(sa.update(ModelVersion).where(ModelVersion.id == version.id).values(status="deleted"))
     stage.pool.wake()
     until(lambda: TELLER.alive() == [])
     assert _unavailable(stage, "tuned")

@@ -11,8 +11,9 @@ from tunery.kit.clock import now
 from tunery.kit.ids import new_id, parse_id
 from tunery.platform.db import Page, TenantSession, compare_and_set, page_of
 from tunery.platform.ground import Ground
-from tunery.registry.operations import resolve_version
+from tunery.registry.operations import hold_version, resolve_version
 from tunery.registry.tables import ModelVersion
+from tunery.registry.uses import VERSION_USES
 from tunery.serving.schemas import DeploymentCreate, DeploymentView
 from tunery.serving.tables import Deployment
 
@@ -39,6 +40,7 @@ def deploy_version(session: TenantSession, ground: Ground, actor: Actor, wish: D
         NotFound: No such version. Refused: the version may not be served.
     """
     version = resolve_version(session, wish.version)
+    hold_version(session, version)
     _check_servable(version)
     name, engine = wish.name or version.model.name, wish.engine or ground.settings.engine
     row = session.scalars(sa.select(Deployment).where(Deployment.name == name)).one_or_none()
@@ -142,6 +144,15 @@ def deployment_view(row: Deployment) -> DeploymentView:
         created_at=row.created_at,
         deployed_at=row.deployed_at,
     )
+
+
+@VERSION_USES.register("deployment")
+def _deployments_of(session: TenantSession, version: ModelVersion) -> list[str]:
+    statement = sa.select(Deployment.name).where(
+        Deployment.desired_state == "running",
+        sa.or_(Deployment.version_id == version.id, Deployment.served_version_id == version.id),
+    )
+    return list(session.scalars(statement.order_by(Deployment.name)))
 
 
 def _check_servable(version: ModelVersion) -> None:

@@ -2,7 +2,14 @@
 
 from tunery.registry.operations.checkout import checkout_version, verify_version
 from tunery.registry.operations.lifecycle import delete_version, move_stage, record_scores, update_model, update_version
-from tunery.registry.operations.lookup import get_model, list_models, list_versions, public_key_of, resolve_version
+from tunery.registry.operations.lookup import (
+    get_model,
+    hold_version,
+    list_models,
+    list_versions,
+    public_key_of,
+    resolve_version,
+)
 from tunery.registry.operations.register import Prepared, prepare_version, register_version
 
 __all__ = [
@@ -10,6 +17,7 @@ __all__ = [
     "checkout_version",
     "delete_version",
     "get_model",
+    "hold_version",
     "list_models",
     "list_versions",
     "move_stage",

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
-
 from tunery import audit
 from tunery.errors import Conflict, Forbidden
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.platform.db import TenantSession, compare_and_set
 from tunery.platform.events import emit
-from tunery.registry.operations.lookup import get_model, resolve_version
+from tunery.registry.operations.lookup import get_model, hold_version, resolve_version
 from tunery.registry.rules import check_allowed, check_move
 from tunery.registry.schemas import ModelUpdate, VersionUpdate
 from tunery.registry.tables import Model, ModelVersion
+from tunery.registry.uses import uses_of
 
 __all__ = ["delete_version", "move_stage", "record_scores", "update_model", "update_version"]
 
@@ -72,18 +71,18 @@ def delete_version(session: TenantSession, actor: Actor, reference: str) -> Mode
     """Take a version out of sight; its bytes go when nothing else needs them.
 
     Raises:
-        Refused: Its stage does not allow it. Conflict: other versions stand on it; they are named.
+        Refused: Its stage does not allow it. Conflict: deployments or other versions need it; they are named.
         Forbidden: It is somebody else's and the actor may delete only own ones.
     """
     version = resolve_version(session, reference)
     if not actor.may("models:delete") and version.created_by != actor.name:
         raise Forbidden(f"you may delete only versions of your own; {version.reference} is {version.created_by}'s")
     check_allowed(version.stage, "delete")
-    statement = sa.select(ModelVersion).where(
-        ModelVersion.base_version_id == version.id, ModelVersion.status != "deleted"
-    )
-    if needed_by := [row.reference for row in session.scalars(statement.limit(10))]:
-        raise Conflict(f"{version.reference} is the base of {', '.join(needed_by)}; delete these first")
+    hold_version(session, version, alone=True)
+    if needed_by := uses_of(session, version):
+        raise Conflict(
+            f"{version.reference} is needed by {', '.join(needed_by)}; delete these first", used_by=needed_by
+        )
     compare_and_set(session, ModelVersion, version.id, {"status": version.status}, {"status": "deleted"})
     audit.record(session, actor, "model_deleted", version.reference, digest=version.manifest_digest)
     return version

@@ -11,7 +11,7 @@ from tunery.platform.db import Page, TenantSession, page_of
 from tunery.registry.rules import STAGES, version_key
 from tunery.registry.tables import Model, ModelVersion, SigningKey
 
-__all__ = ["get_model", "list_models", "list_versions", "public_key_of", "resolve_version"]
+__all__ = ["get_model", "hold_version", "list_models", "list_versions", "public_key_of", "resolve_version"]
 
 
 def list_models(session: TenantSession, query: str = "", limit: int = 50, offset: int = 0) -> Page[Model]:
@@ -60,6 +60,17 @@ def resolve_version(session: TenantSession, reference: str) -> ModelVersion:
         if wanted.version in (None, row.version) or (wanted.version in STAGES and row.stage == wanted.version):
             return row
     raise NotFound(f"there is no version {reference!r}; `tunery models show {wanted.name}` lists its versions")
+
+
+def hold_version(session: TenantSession, version: ModelVersion, *, alone: bool = False) -> None:
+    """Keep a version from being deleted until this transaction ends; many may hold it, or one ``alone`` who deletes it.
+
+    Raises:
+        NotFound: Somebody has just deleted it.
+    """
+    statement = sa.select(ModelVersion.status).where(ModelVersion.id == version.id).with_for_update(read=not alone)
+    if session.scalar(statement) in (None, "deleted"):
+        raise NotFound(f"{version.reference} was deleted by somebody else at this moment")
 
 
 def public_key_of(session: TenantSession, version: ModelVersion) -> SigningKey | None:
