@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,19 @@ def test_an_error_of_openai_shape_becomes_ours(transport: Transport, home: Path)
     body = b'{"error": {"message": "no model x", "type": "invalid_request_error", "code": "not_found"}}'
     with scripted(home / "s", answer(404, body)), pytest.raises(NotFound, match="no model x"):
         list(transport.post_stream("/v1/chat/completions", {}))
+
+
+def test_a_deed_may_take_longer_than_a_look(transport: Transport, home: Path) -> None:
+    transport.silence_seconds = 0.2
+
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(1)
+        OK(handler)
+
+    with scripted(home / "s", slow):
+        assert transport.call("POST", "/api/v1/things", body={})[0] == {"x": 1}
+        with pytest.raises(Unavailable, match="did not answer in time"):
+            transport.call("GET", "/api/v1/things")
 
 
 def test_a_busy_server_is_asked_again_with_the_same_key(transport: Transport, home: Path) -> None:

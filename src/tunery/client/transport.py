@@ -52,6 +52,10 @@ class Transport:
     """Speaks to one server. It is found, or started, at the first call; ``close`` ends what was started here."""
 
     first_pause_seconds = 0.25
+    silence_seconds = 60.0
+    """Longest silence of a server while it sends what it has."""
+    work_seconds = 3600.0
+    """Longest silence while it carries out a deed: it may read, hash or convert gigabytes before it answers."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -157,7 +161,8 @@ class Transport:
                     arguments = {**arguments, "content": held.enter_context(upload())}
                 try:
                     http = self._open()
-                    response = http.send(http.build_request(method, path, **arguments), stream=not whole)
+                    request = http.build_request(method, path, timeout=self._patience(method), **arguments)
+                    response = http.send(request, stream=not whole)
                 except _BROKEN as error:
                     unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                     if last or not (repeatable or unsent):
@@ -176,6 +181,10 @@ class Transport:
                 if last or not repeatable or not _passing(response, problem):
                     raise problem
                 time.sleep(self._pause(attempt, response.headers.get("Retry-After")))
+
+    def _patience(self, method: str) -> httpx.Timeout:
+        read = self.silence_seconds if method == "GET" else self.work_seconds
+        return httpx.Timeout(self.silence_seconds, connect=5, read=read)
 
     def _pause(self, attempt: int, retry_after: str | None) -> float:
         """Return seconds to wait: what the server asked for, else doubling with full jitter, so that callers spread."""
