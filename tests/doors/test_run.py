@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.doors.processes import alone, announced, start
 from tests.weights.conftest import make_model, tiny_llama, tokenizer_dir
 from tunery.cli.main import run
 from tunery.errors import EXIT_CODES
 
-__all__ = ["make_model", "tiny_llama", "tokenizer_dir"]
+__all__ = ["alone", "make_model", "tiny_llama", "tokenizer_dir"]
 
 Tunery = Callable[..., tuple[int, Any, str]]
 pytestmark = pytest.mark.xdist_group("doors")
@@ -130,55 +126,36 @@ def test_chat_asks_base_and_tuned_side_by_side(tunery: Tunery, recipe: Path) -> 
     assert not any(name.startswith("chat-") for name in names)
 
 
-@pytest.fixture
-def alone() -> Iterator[dict[str, str]]:
-    """The environment of a process that works in a home of its own."""
-    with tempfile.TemporaryDirectory(prefix="tnr-") as home:
-        yield {**os.environ, "TUNERY_HOME": home, "TUNERY_URL": "", "TUNERY_TOKEN": ""}
-
-
-def start(environment: dict[str, str], *arguments: str | Path) -> subprocess.Popen[str]:
-    # A shell that starts things in the background has SIGINT ignored, and children inherit that.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code += "; from tunery.cli.main import main; main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
-    alone: dict[str, str], recipe: Path, tmp_path: Path
-) -> None:
+def test_a_signal_says_how_to_go_on_and_the_same_command_does(alone: dict[str, str], recipe: Path) -> None:
     long = recipe.with_name("long.yaml")
     long.write_text(recipe.read_text(encoding="utf-8").replace("epochs: 1", "epochs: 5"), encoding="utf-8")
-    first = start(alone, "run", long, "--json")
-    assert first.stderr is not None
-    for line in first.stderr:
-        if "step" in line:
-            first.send_signal(signal.SIGINT)
-            break
-    out, err = first.communicate(timeout=120)
-    assert first.returncode == 130
-    assert out == ""
-    assert f"go on with: tunery run {long}" in err
-    second = start(alone, "run", long, "--json")
-    out, err = second.communicate(timeout=300)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        interrupted = start(alone, "run", long, "--json")
+        assert interrupted.stderr is not None
+        for line in interrupted.stderr:
+            if "step" in line:
+                interrupted.send_signal(number)
+                break
+        out, err = interrupted.communicate(timeout=120)
+        assert interrupted.returncode == code
+        assert out == ""
+        assert f"go on with: tunery run {long}" in err
+    out, _ = start(alone, "run", long, "--json").communicate(timeout=300)
     pipelines = json.loads(out)
     assert pipelines["status"] == "succeeded"
     assert pipelines["number"] == 1
 
 
-def test_a_server_is_found_and_ends_on_a_signal(alone: dict[str, str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_is_found_and_ends_on_a_signal(alone: dict[str, str], number: signal.Signals) -> None:
     server = start(alone, "serve", "--port", "0")
-    file = Path(alone["TUNERY_HOME"]) / "server.json"
-    deadline = time.monotonic() + 60
-    while not file.exists() and server.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    file = announced(alone, server)
     url = json.loads(file.read_text())["url"]
     out, _ = start(alone, "doctor", "--json").communicate(timeout=60)
     assert json.loads(out)["server"]["state"] == f"running at {url}"
     out, _ = start(alone, "system", "get", "--json").communicate(timeout=60)
     assert json.loads(out)["worker"] is True
-    server.send_signal(signal.SIGTERM)
+    server.send_signal(number)
     server.communicate(timeout=60)
     assert server.returncode == 0
     assert not file.exists()

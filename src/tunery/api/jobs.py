@@ -65,7 +65,9 @@ def retry(call: Call, job_id: str) -> JobView:
 @route("jobs.events", "GET", "/jobs/{job_id}/events", permission="jobs:read")
 async def events(call: AsyncCall, job_id: str, after: int = Query(0, ge=0, lt=2**63), follow: bool = True) -> Response:
     """Stream what a job reports, as server-sent events, from after a number on until it has finished."""
-    await _look(call, job_id, after)
+    finished, _ = await _look(call, job_id, after)
+    if follow and not finished and (worker := call.services.get("worker")):
+        await anyio.to_thread.run_sync(worker.wake, limiter=_LOOKING)  # who waits for a job wants it carried out
     stream = _events(call, job_id, after, follow)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 from pydantic import ValidationError
-from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from tunery.cli.output import plain_text
 from tunery.errors import EXIT_CODES, Exhausted, InternalError, InvalidInput, RecipeInvalid, TuneryError
@@ -20,10 +19,7 @@ __all__ = ["report"]
 
 def report(error: Exception) -> int:
     """Write an error's message to standard error and return the exit code."""
-    if isinstance(error, NoArgsIsHelpError):
-        typer.echo(error.format_message(), err=True)
-        return 2
-    if isinstance(error, ClickException):
+    if isinstance(error, typer.TyperException):
         return _report_usage(error)
     if isinstance(error, typer.Abort):
         typer.echo("nothing was changed", err=True)
@@ -40,7 +36,10 @@ def report(error: Exception) -> int:
     return EXIT_CODES[known.kind]
 
 
-def _report_usage(error: ClickException) -> int:
+def _report_usage(error: typer.TyperException) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no name of it; its message is the help itself
+        typer.echo(error.format_message(), err=True)
+        return error.exit_code
     context = getattr(error, "ctx", None)
     typer.echo(f"error: {plain_text(error.format_message())}", err=True)
     if context is not None:

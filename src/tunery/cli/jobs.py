@@ -9,6 +9,7 @@ import typer
 from tunery.cli.noun import Limit, Noun, Offset
 from tunery.cli.output import Output, print_json, sheet, table
 from tunery.cli.progress import event_line
+from tunery.cli.waiting import interruptible
 from tunery.client import Client
 
 noun = Noun("jobs", "Units of the queue: follow, cancel, retry.")
@@ -58,7 +59,7 @@ def job_events(
     as_json: bool = False,
 ) -> None:
     """Show what a job reports, line by line."""
-    with Client() as client:
+    with Client() as client, interruptible(client, f"tunery jobs events {job}", f"tunery jobs cancel {job}"):
         for number, event in client.jobs.events(job, after=after, follow=follow):
             if as_json:
                 print_json({"number": number, **event}, indent=None)

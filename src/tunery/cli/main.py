@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -86,5 +87,17 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Run this process's command line."""
-    sys.exit(run(sys.argv[1:]))
+    """Run this process's command line; SIGTERM ends it as politely as Ctrl-C."""
+    terminated = False
+
+    def end(*_: object) -> None:
+        nonlocal terminated
+        terminated = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    sys.exit(128 + signal.SIGTERM if terminated else code)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from tunery.cli.output import Output
+from tunery.cli.output import Output, note
 
-__all__ = ["Limit", "Noun", "Offset"]
+__all__ = ["INTERRUPTED", "Limit", "Noun", "Offset"]
+
+INTERRUPTED = 128 + signal.SIGINT
+"""What shells answer for a command that Ctrl-C ended."""
 
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Things at most.")]
 Offset = Annotated[int, typer.Option(min=0, help="Things to pass over first.")]
@@ -48,7 +52,11 @@ def _with_json(function: Callable[..., Output | None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def command(*, as_json: bool = False, **arguments: Any) -> None:
-        found = function(**arguments, **({"as_json": as_json} if prints_itself else {}))
+        try:
+            found = function(**arguments, **({"as_json": as_json} if prints_itself else {}))
+        except KeyboardInterrupt:
+            note("\ninterrupted: what was done by then stands; look before you repeat it")
+            raise typer.Exit(INTERRUPTED) from None
         if found is not None:
             found.print(as_json=as_json)
             if found.failure is not None:

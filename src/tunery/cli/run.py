@@ -10,10 +10,11 @@ import typer
 
 from tunery.cli.live import Screen, open_screen
 from tunery.cli.noun import Noun
-from tunery.cli.output import Output, note, plain
+from tunery.cli.output import Output, plain
 from tunery.cli.progress import share_of
 from tunery.cli.report import result_table, show_pipeline, show_plan
 from tunery.cli.transfers import watching
+from tunery.cli.waiting import interruptible
 from tunery.client import Client
 from tunery.client.jobs import FINISHED
 from tunery.errors import Cancelled, GateFailed, error_from_problem
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 noun = Noun("run", "Carry out a recipe.")
 _POLL_SECONDS = 0.5
-INTERRUPTED = 130
 
 
 @noun.command("run", example="tunery run examples/address-to-json/recipe.yaml --dry-run")
@@ -49,12 +49,9 @@ def run(
             if dry_run:
                 return show_plan(client.pipelines.plan(wanted, watch))
             pipeline = client.pipelines.start(wanted, again=again, watch=watch)
-        try:
-            with open_screen() as screen:
-                pipeline = _follow(client, pipeline, screen)
-        except KeyboardInterrupt:
-            _say_how_to_go_on(client, pipeline, recipe)
-            raise typer.Exit(INTERRUPTED) from None
+        cancel = f"tunery pipelines cancel {pipeline.id}"
+        with interruptible(client, f"tunery run {recipe}", cancel), open_screen() as screen:
+            pipeline = _follow(client, pipeline, screen)
         return _outcome(pipeline, recipe, client.transport.address.shown)
 
 
@@ -102,13 +99,3 @@ def _outcome(pipeline: PipelineView, recipe: Path, address: str) -> Output:
     if (pipeline.result.get("gate") or {}).get("decision") == "fail":
         failure = GateFailed("the gate did not pass, so nothing was promoted or deployed; the table says why")
     return Output(data, result_table(data, address), failure=failure)
-
-
-def _say_how_to_go_on(client: Client, pipeline: PipelineView, recipe: Path) -> None:
-    if client.transport.address.own:
-        note(f"\nStopping. What is finished stands; go on with: tunery run {recipe}")
-    else:
-        note(
-            f"\nThe run goes on at {client.transport.address}. Watch it again with: tunery run {recipe}\n"
-            f"End it with: tunery pipelines cancel {pipeline.id}"
-        )

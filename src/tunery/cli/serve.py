@@ -24,6 +24,7 @@ def serve(
     from tunery.app import serve as serve_house
 
     # uvicorn sends itself the signal again at its end; unhandled, that would cut off what is still to be put away.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     given: dict[str, Any] = {"host": host, "port": port}
     serve_house(Settings(**{k: v for k, v in given.items() if v is not None}), with_worker=worker)

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from tunery.cli.live import open_screen
+from tunery.cli.noun import INTERRUPTED
 from tunery.cli.output import note
 from tunery.client import Client
 from tunery.errors import Cancelled, error_from_problem
 
-__all__ = ["Wait", "finish"]
+__all__ = ["Wait", "finish", "interruptible"]
 
 Wait = Annotated[bool, typer.Option(help="Wait until it is done; without a server nothing works on it otherwise.")]
+
+
+@contextmanager
+def interruptible(client: Client, again: str, cancel: str) -> Iterator[None]:
+    """Tell who interrupts the block what becomes of the work, and end the command.
+
+    Args:
+        client: The client.
+        again: The command line that goes on with the work, or watches it again.
+        cancel: The command line that ends it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if client.transport.address.own:
+            note(f"\nStopping. What is finished stands; go on with: {again}")
+        else:
+            note(
+                f"\nThe work goes on at {client.transport.address}. Watch it again with: {again}\nEnd it with: {cancel}"
+            )
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def finish(client: Client, job_id: str | None, title: str, wait: bool) -> None:
@@ -34,7 +58,8 @@ def finish(client: Client, job_id: str | None, title: str, wait: bool) -> None:
         note(f"{title} as job {job_id}; look with: tunery jobs events {job_id}")
         return
     stage = {"name": job_id, "title": title, "status": "running", "seconds": None, "detail": None}
-    with open_screen() as screen:
+    watch, cancel = f"tunery jobs events {job_id}", f"tunery jobs cancel {job_id}"
+    with interruptible(client, watch, cancel), open_screen() as screen:
         screen.stages([stage])
         for _, event in client.jobs.events(job_id):
             screen.event(event)
