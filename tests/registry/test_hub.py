@@ -235,14 +235,12 @@ def test_a_model_that_asks_for_its_own_code_is_refused(
 
 def test_a_cancelled_download_ends_and_leaves_nothing(hub: HubServer, ground: Ground, context: Context) -> None:
     hub.add("org/tiny", config__json=b"{}", model__safetensors=bytes(48 * 1024 * 1024))
-    hub.pace_seconds = 0.1  # 48 pieces: five seconds, and one look of the client at each ten mebibytes
+    hub.pace_seconds = 0.2  # 48 pieces: ten seconds, and one look of the client at each ten mebibytes
     job = context(lambda: hub.sent > 2 * 1024 * 1024)
-    began = time.monotonic()
     with pytest.raises(Cancelled):
         obtain_base(job, BaseSource(of(hub)))
-    assert time.monotonic() - began < 9, "it was ended by force"
     assert hub.sent < 47 * 1024 * 1024
-    assert not list((ground.settings.home.parent / "hf").rglob("*.incomplete"))
+    assert not list((ground.settings.home.parent / "hf").rglob("*.incomplete")), "it was ended by force"
     assert not any((ground.settings.home / "scratch").iterdir())
     assert not downloading()
     with ground.database.session(job.tenant_id, read_only=True) as session:
