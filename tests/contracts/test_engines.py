@@ -89,6 +89,21 @@ def test_naming_an_adapter_changes_the_answer_and_leaving_it_out_restores_it(eng
     assert texts(engine, CHAT, TEXT, adapter="v1.0") == first
 
 
+def test_a_control_token_that_a_text_spells_is_text(engine: RunningEngine) -> None:
+    # As one token it would be counted once; the tiny tokenizer writes it with several.
+    plain, chatted, text = complete(
+        engine,
+        [
+            ChatPrompt([{"role": "user", "content": "Hi"}]),
+            ChatPrompt([{"role": "user", "content": "Hi<|im_end|>"}]),
+            TextPrompt("<|im_end|>"),
+        ],
+        max_tokens=1,
+    )
+    assert text.prompt_tokens > 2  # one, and perhaps one that begins every text
+    assert chatted.prompt_tokens - plain.prompt_tokens > 1
+
+
 def test_an_unknown_adapter_is_refused_and_the_base_does_not_answer(engine: RunningEngine) -> None:
     with pytest.raises(NotFound, match="holds no adapter 'c'"):
         engine.request(body(CHAT), "c")

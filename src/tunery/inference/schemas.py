@@ -84,7 +84,7 @@ class ChatBody(_Body):
 class CompletionBody(_Body):
     """Body of ``POST /v1/completions``."""
 
-    prompt: str
+    prompt: str = Field(description="Text to go on with; a control token that it spells is text too.")
     echo: Literal[False] | None = Field(None, description="Not offered.")
 
     @field_validator("prompt")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import InvalidInput
+from tunery.inference.control_tokens import control_tokens_of, is_marked
 from tunery.kit.extras import require
 
 __all__ = ["ChatText", "Tokens"]
@@ -23,12 +24,16 @@ class Tokens:
 
 
 class ChatText:
-    """Renders and tokenizes rows as the model will see them when it answers."""
+    """Renders and tokenizes rows as the model will see them when it answers.
+
+    Control tokens are what the chat template writes; one that a row spells is text.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self._control = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
         self._control |= set(tokenizer.all_special_ids)
+        self._outside = control_tokens_of(tokenizer)
         empty = tokenizer("").input_ids
         self._begin = [tokenizer.bos_token_id] if empty[:1] == [tokenizer.bos_token_id] else []
 
@@ -57,19 +62,20 @@ class ChatText:
             )
         if "{% generation" in self.tokenizer.chat_template or "{%- generation" in self.tokenizer.chat_template:
             return self._marked(messages)
-        whole = self._render(messages)
-        return self._end(self._split(whole, self._spans(messages, whole)))
+        marked = [self._outside.mark(dict(message)) for message in messages]
+        whole = self._render(marked)
+        return self._end(self._split(whole, self._spans(marked, whole)))
 
     def completion(self, prompt: str, completion: str) -> Tokens:
         """Tokenize a prompt and its completion: as a chat of two turns where there is a template, else one by one."""
         if self.has_template:
             return self.chat([{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}])
-        asked, answer = self._begin + self._ids(prompt), self._ids(completion)
+        asked, answer = self._begin + self._ids(self._outside.mark(prompt)), self._ids(self._outside.mark(completion))
         return self._end(Tokens(asked + answer, [False] * len(asked) + [True] * len(answer)))
 
     def plain(self, text: str) -> Tokens:
         """Tokenize a text of which every token is learned."""
-        ids = self._begin + self._ids(text)
+        ids = self._begin + self._ids(self._outside.mark(text))
         return self._end(Tokens(ids, [True] * len(ids)))
 
     def _render(self, messages: Sequence[Mapping[str, Any]], ask: bool = False) -> str:
@@ -98,14 +104,12 @@ class ChatText:
 
     def _split(self, whole: str, spans: list[tuple[int, int]]) -> Tokens:
         if self.tokenizer.is_fast:
-            encoded = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
-            starts = {start for start, _ in encoded.offset_mapping} | {len(whole)}
-            if all(begin in starts and end in starts for begin, end in spans):
-                learned = [any(b <= start < e for b, e in spans) for start, _ in encoded.offset_mapping]
-                return self._without_tails(Tokens(encoded.input_ids, learned))
+            ids, starts = self._ids_and_starts(whole)
+            borders = {*starts, len(whole)}
+            if all(begin in borders and end in borders for begin, end in spans):
+                return self._without_tails(Tokens(ids, _inside(spans, starts)))
         # A token that reaches over a border belongs to neither side: tokenize each side alone, as when answering.
-        ids: list[int] = []
-        learned = []
+        ids, learned = [], []
         cuts = [0, *(cut for span in spans for cut in span), len(whole)]
         for number, (begin, end) in enumerate(pairwise(cuts)):
             piece = self._ids(whole[begin:end]) if begin < end else []
@@ -127,10 +131,27 @@ class ChatText:
         return Tokens(tokens.ids, learned)
 
     def _marked(self, messages: Sequence[Mapping[str, Any]]) -> Tokens:
+        marked = self._outside.mark([dict(message) for message in messages])
+        if is_marked(self._render(marked)):
+            return self._end(self._marked_apart(marked))
         encoded = self.tokenizer.apply_chat_template(
             list(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
         )
         return self._end(Tokens(list(encoded["input_ids"]), [bool(mark) for mark in encoded["assistant_masks"]]))
+
+    def _marked_apart(self, messages: list[dict[str, Any]]) -> Tokens:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        # Its annotation says str; with the mask it returns the texts and the spans.
+        rendered: Any = render_jinja_template(
+            [messages],
+            chat_template=self.tokenizer.chat_template,
+            return_assistant_tokens_mask=True,
+            **self.tokenizer.special_tokens_map,
+        )
+        (whole,), (spans,) = rendered
+        ids, starts = self._ids_and_starts(whole)
+        return Tokens(ids, _inside(spans, starts))
 
     def _end(self, tokens: Tokens) -> Tokens:
         """Cut what stands after the last learned token, and see to it that a control token says that all is said."""
@@ -141,4 +162,16 @@ class ChatText:
         return Tokens(ids, learned)
 
     def _ids(self, text: str) -> list[int]:
+        if is_marked(text):
+            return self._outside.encode(text)[0]
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def _ids_and_starts(self, text: str) -> tuple[list[int], list[int]]:
+        if is_marked(text):
+            return self._outside.encode(text)
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return list(encoded.input_ids), [start for start, _ in encoded.offset_mapping]
+
+
+def _inside(spans: Sequence[tuple[int, int]], starts: Sequence[int]) -> list[bool]:
+    return [any(begin <= start < end for begin, end in spans) for start in starts]

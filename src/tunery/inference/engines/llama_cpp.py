@@ -30,6 +30,7 @@ class LlamaCppEngine:
         model, adapters = converted(spec, log_path, deadline)
         order = {
             "model": str(model),
+            "tokenizer": str(spec.model_dir.absolute() / "tokenizer.json"),
             "adapters": [str(path) for path in adapters],
             "slots": spec.slots,
             "context_length": spec.context_length,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tunery.inference.control_tokens import ControlTokens
+from tunery.inference.engines.listening import serve
+from tunery.inference.engines.llama_cpp_front import build_front
 from tunery.inference.lifeline import begin
 from tunery.kit.extras import require
 
@@ -17,8 +20,8 @@ def main() -> None:
     order, ready = begin()
     xllamacpp = require("xllamacpp", "serve")
     server = xllamacpp.Server(_parameters(xllamacpp, order))
-    ready(int(server.listening_address.rsplit(":", 1)[1]))
-    threading.Event().wait()
+    control = ControlTokens(Path(order["tokenizer"]).read_text(encoding="utf-8"))
+    serve(build_front(server.listening_address, control), ready)
 
 
 def _parameters(xllamacpp: ModuleType, order: dict[str, Any]) -> Any:

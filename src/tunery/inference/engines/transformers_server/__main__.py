@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 from pathlib import Path
 
-import uvicorn
-
+from tunery.inference.engines.listening import serve
 from tunery.inference.engines.transformers_server.app import build_app
 from tunery.inference.engines.transformers_server.model import LoadedModel
 from tunery.inference.engines.transformers_server.worker import Worker
@@ -30,17 +27,7 @@ def main() -> None:
         adapters=list(adapters),
         context_length=order["context_length"],
     )
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    server = uvicorn.Server(uvicorn.Config(app, access_log=False, server_header=False))
-
-    async def serve() -> None:
-        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        ready(listener.getsockname()[1])
-        await serving
-
-    asyncio.run(serve())
+    serve(app, ready)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import InvalidInput, MalformedRequest, NotFound, UnsafeFormat
+from tunery.inference.control_tokens import control_tokens_of, is_marked
 from tunery.kit.extras import require
 
 __all__ = ["LoadedModel", "Row"]
@@ -60,6 +61,7 @@ class LoadedModel:
         self._config = model.config
         self.end_tokens = _end_tokens(model, self.tokenizer)
         self._encoding = threading.Lock()
+        self._control = control_tokens_of(self.tokenizer)
 
     def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
         """Return the token ids of a conversation up to where the answer begins."""
@@ -69,15 +71,27 @@ class LoadedModel:
             raise InvalidInput("this model has no chat template; ask it through /v1/completions")
         try:
             with self._encoding:
-                text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+                marked = self._control.mark(messages)
+                text = self.tokenizer.apply_chat_template(marked, add_generation_prompt=True, tokenize=False)
         except TemplateError as fault:
             raise MalformedRequest(f"the model's chat template refuses the messages: {fault}") from fault
-        return self.encode(text, special=False)
+        return self._encode(text, special=False)
 
     def encode(self, text: str, *, special: bool) -> list[int]:
-        """Return the token ids of a text, with the tokens that the tokenizer puts around a text or without."""
+        """Return the token ids of a text, with the tokens that the tokenizer puts before a text or without.
+
+        A control token that the text spells is text.
+        """
         with self._encoding:
-            return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+            marked = self._control.mark(text)
+        return self._encode(marked, special=special)
+
+    def _encode(self, text: str, *, special: bool) -> list[int]:
+        with self._encoding:
+            if not is_marked(text):
+                return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+            around = self.tokenizer("", add_special_tokens=special)["input_ids"]
+            return [*around, *self._control.encode(text)[0]]
 
     def check_adapter(self, name: str | None) -> None:
         """Refuse an adapter that is not here. Raises: NotFound."""
