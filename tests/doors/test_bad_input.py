@@ -58,7 +58,10 @@ def test_no_header_changes_what_is_asked(door: Door, header: str) -> None:
 def test_what_is_no_token_does_not_get_in(door: Door, value: bytes) -> None:
     request = b"GET /api/v1/models HTTP/1.1\r\nHost: tunery\r\nConnection: close\r\nAuthorization: " + value
     status, body = door.raw(request + b"\r\n\r\n")
-    assert status == (400 if b"\0" in value or len(value) > 100_000 else 401), (status, body)
+    if len(value) > 100_000:  # the server hangs up in the middle of such a header, its answer may be lost with the rest
+        assert status in (0, 400), (status, body)
+    else:
+        assert status == (400 if b"\0" in value else 401), (status, body)
 
 
 def test_two_tokens_or_one_in_the_address_do_not_get_in(door: Door, admin: Person) -> None:
