@@ -7,14 +7,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tunery.errors import FormatInvalid
 
-__all__ = ["read_json_object", "write_json", "write_whole"]
+__all__ = ["Readable", "read_json_object", "write_json", "write_whole"]
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 """Larger than any tokenizer.json in use (the biggest, of vocabularies of 260,000 tokens, have 35 MB)."""
+
+
+class Readable(Protocol):
+    """A file or stream that headers are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next ``size`` bytes, fewer only at the end."""
+        ...
 
 
 @contextmanager

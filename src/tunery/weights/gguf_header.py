@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from tunery.errors import FormatInvalid
-from tunery.kit.extras import require
+from tunery.weights.files import Readable
 
-__all__ = ["GgufHeader", "GgufTensor", "read_gguf_header"]
+__all__ = ["GgufHeader", "GgufTensor", "parse_gguf_header", "read_gguf_header"]
 
 MAX_HEADER_BYTES = 64 * 1024 * 1024
 MAX_PAIRS = 10_000
@@ -31,6 +30,16 @@ DEFAULT_ALIGNMENT = 32
 _STRING, _ARRAY, _BOOL, _UINT32 = 8, 9, 7, 4
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", _UINT32: "I", 5: "i", 6: "f", _BOOL: "?", 10: "Q", 11: "q", 12: "d"}
 """``struct`` format by ``gguf_metadata_value_type``."""
+
+_BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 40),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
+    16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
+    23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
+    34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18),
+}  # fmt: skip
+"""Elements and bytes of one block by ``ggml_type``. Written out because a store takes GGUF files without the extra that
+brings the package, too. Source: gguf 0.19, ``GGML_QUANT_SIZES``."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +56,13 @@ class GgufTensor:
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """The checked header: its key-value pairs (arrays as lists) and its tensors in the order of their bytes."""
+    """The checked header: its key-value pairs (arrays as lists), its tensors in the order of their bytes, its length
+    without padding, and the number of bytes that the data and every tensor in it begin at multiples of."""
 
     values: dict[str, Any]
     tensors: dict[str, GgufTensor]
+    header_bytes: int
+    alignment: int
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
@@ -59,38 +71,55 @@ def read_gguf_header(path: Path) -> GgufHeader:
     Raises: FormatInvalid: the reason (counts, lengths, types, alignment, offsets, duplicates, truncation, ...).
     """
     with path.open("rb") as file:
-        reader = _Reader(file, path)
-        if reader.take(4) != b"GGUF":
-            raise reader.fault("it does not begin with 'GGUF'")
-        if (version := reader.scalar("I")) not in {2, 3}:
-            raise reader.fault(f"its version is {version}; 2 and 3 (little-endian) are read")
-        tensor_count, pair_count = reader.scalar("Q"), reader.scalar("Q")
-        if tensor_count > MAX_TENSORS or pair_count > MAX_PAIRS:
-            raise reader.fault(f"it claims {tensor_count} tensors and {pair_count} pairs, too many for any model")
-        values = _read_pairs(reader, pair_count)
-        described = [_read_tensor(reader) for _ in range(tensor_count)]
-        return GgufHeader(values, _place(reader, described, _alignment(reader, values)))
+        return parse_gguf_header(file, path, path.stat().st_size)
+
+
+def parse_gguf_header(file: Readable, path: Path, size: int | None = None) -> GgufHeader:
+    """Read and check a header from the beginning of a file or stream.
+
+    Args:
+        file: Stands at the beginning; stands behind the header, before its padding, afterwards.
+        path: What errors call it.
+        size: Bytes of the whole file; None where they are still to come: then it ends with its last tensor.
+
+    Raises: FormatInvalid: as ``read_gguf_header``.
+    """
+    reader = _Reader(file, path, size)
+    if reader.take(4) != b"GGUF":
+        raise reader.fault("it does not begin with 'GGUF'")
+    if (version := reader.scalar("I")) not in {2, 3}:
+        raise reader.fault(f"its version is {version}; 2 and 3 (little-endian) are read")
+    tensor_count, pair_count = reader.scalar("Q"), reader.scalar("Q")
+    if tensor_count > MAX_TENSORS or pair_count > MAX_PAIRS:
+        raise reader.fault(f"it claims {tensor_count} tensors and {pair_count} pairs, too many for any model")
+    values = _read_pairs(reader, pair_count)
+    described = [_read_tensor(reader) for _ in range(tensor_count)]
+    alignment = _alignment(reader, values)
+    return GgufHeader(values, _place(reader, described, alignment), reader.position, alignment)
 
 
 class _Reader:
     """A cursor that never reads past the file nor past the header limit."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: Readable, path: Path, size: int | None) -> None:
         self.file = file
         self.name = path.name
-        self.size = path.stat().st_size
+        self.size = size
         self.position = 0
 
     def fault(self, reason: str) -> FormatInvalid:
         return FormatInvalid(f"{self.name} is not a valid GGUF file: {reason}", format="gguf", reason=reason)
 
     def take(self, count: int) -> bytes:
-        if self.position + count > self.size:
+        if self.size is not None and self.position + count > self.size:
             raise self.fault(f"{count} bytes at {self.position} reach past the end of the file ({self.size} bytes)")
         if self.position + count > MAX_HEADER_BYTES:
             raise self.fault(f"its header is longer than {MAX_HEADER_BYTES} bytes")
+        taken = self.file.read(count)
+        if len(taken) < count:
+            raise self.fault(f"{count} bytes at {self.position} reach past the end of the file")
         self.position += count
-        return self.file.read(count)
+        return taken
 
     def scalar(self, code: str) -> Any:
         raw = self.take(struct.calcsize("<" + code))
@@ -169,30 +198,23 @@ def _place(
     for name, shape, kind, offset in described:
         if name in tensors:
             raise reader.fault(f"the tensor {name!r} occurs twice")
-        if kind not in _block_sizes():
+        if kind not in _BLOCKS:
             raise reader.fault(f"tensor {name!r} has the unknown type {kind}")
-        per_block, block_bytes = _block_sizes()[kind]
+        per_block, block_bytes = _BLOCKS[kind]
         if math.prod(shape) >= 2**63 or 0 in shape or shape[-1] % per_block:
             raise reader.fault(f"tensor {name!r} has the impossible shape {shape} for type {kind}")
         if offset != expected:
             raise reader.fault(f"tensor {name!r} begins at {offset}, not at {expected} where the one before it ends")
         length = math.prod(shape) // per_block * block_bytes
         start = data_start + offset
-        if start + length > reader.size:
+        if reader.size is not None and start + length > reader.size:
             raise reader.fault(f"tensor {name!r} ends past the end of the file")
         tensors[name] = GgufTensor(name, kind, shape, start, start + length)
         expected = _padded(offset + length, alignment)
-    if reader.size > data_start + expected:
+    if reader.size is not None and reader.size > data_start + expected:
         raise reader.fault(f"{reader.size - data_start - expected} bytes follow the last tensor")
     return tensors
 
 
 def _padded(position: int, alignment: int) -> int:
     return -(-position // alignment) * alignment
-
-
-@cache
-def _block_sizes() -> dict[int, tuple[int, int]]:
-    """Elements and bytes of one block by ``ggml_type``."""
-    sizes = require("gguf", "serve").GGML_QUANT_SIZES
-    return {int(kind): (int(count), int(size)) for kind, (count, size) in sizes.items()}

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import FormatInvalid
-from tunery.weights.files import read_json_object, write_whole
+from tunery.weights.files import Readable, read_json_object, write_whole
 
 __all__ = [
     "Header",
     "TensorInfo",
     "WeightsSummary",
     "model_tensors",
+    "parse_header",
     "read_header",
     "stream_safetensors",
     "summarize_weights",
@@ -68,6 +69,7 @@ class Header:
 
     tensors: dict[str, TensorInfo]
     metadata: dict[str, str]
+    header_bytes: int
     size_bytes: int
 
 
@@ -84,16 +86,31 @@ def read_header(path: Path) -> Header:
 
     Raises: FormatInvalid: the reason (length, overlap, hole, trailing bytes, shape, dtype, encoding, duplicates, ...).
     """
-    size = path.stat().st_size
-    if size < 8:
-        raise _invalid(path, f"it has {size} bytes; the header length alone takes 8")
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > MAX_HEADER_BYTES:
-            raise _invalid(path, f"its header claims {length} bytes; at most {MAX_HEADER_BYTES} are read")
-        if 8 + length > size:
-            raise _invalid(path, f"its header claims {length} bytes, past the end of the file ({size} bytes)")
-        raw = file.read(length)
+        return parse_header(file, path, path.stat().st_size)
+
+
+def parse_header(file: Readable, path: Path, size: int | None = None) -> Header:
+    """Read and check a header from the beginning of a file or stream.
+
+    Args:
+        file: Stands at the beginning; stands behind the header afterwards.
+        path: What errors and tensors call it.
+        size: Bytes of the whole file; None where they are still to come: then it ends with its last tensor.
+
+    Raises: FormatInvalid: as ``read_header``.
+    """
+    first = file.read(8)
+    if len(first) < 8:
+        raise _invalid(path, f"it has {len(first)} bytes; the header length alone takes 8")
+    length = int.from_bytes(first, "little")
+    if length > MAX_HEADER_BYTES:
+        raise _invalid(path, f"its header claims {length} bytes; at most {MAX_HEADER_BYTES} are read")
+    if size is not None and 8 + length > size:
+        raise _invalid(path, f"its header claims {length} bytes, past the end of the file ({size} bytes)")
+    raw = file.read(length)
+    if len(raw) < length:
+        raise _invalid(path, f"its header claims {length} bytes, past the end of the file ({8 + len(raw)} bytes)")
     entries = _parse(path, raw)
     metadata = _check_metadata(path, entries.pop("__metadata__", {}))
     if len(entries) > MAX_TENSORS:
@@ -102,8 +119,8 @@ def read_header(path: Path) -> Header:
         (_check_tensor(path, name, entry, 8 + length, size) for name, entry in entries.items()),
         key=lambda info: (info.start, info.end),
     )
-    _check_cover(path, infos, 8 + length, size)
-    return Header(tensors={info.name: info for info in infos}, metadata=metadata, size_bytes=size)
+    end = _check_cover(path, infos, 8 + length, size)
+    return Header({info.name: info for info in infos}, metadata, header_bytes=8 + length, size_bytes=end)
 
 
 def model_tensors(model_dir: Path) -> dict[str, TensorInfo]:
@@ -213,7 +230,7 @@ def _check_metadata(path: Path, metadata: Any) -> dict[str, str]:
     return metadata
 
 
-def _check_tensor(path: Path, name: str, entry: Any, data_start: int, size: int) -> TensorInfo:
+def _check_tensor(path: Path, name: str, entry: Any, data_start: int, size: int | None) -> TensorInfo:
     shown = repr(name[:100])
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _invalid(path, f"tensor {shown} must have exactly dtype, shape and data_offsets")
@@ -227,7 +244,7 @@ def _check_tensor(path: Path, name: str, entry: Any, data_start: int, size: int)
     begin, end = offsets
     if begin > end:
         raise _invalid(path, f"the offsets of tensor {shown} are reversed ({begin} > {end})")
-    if data_start + end > size:
+    if size is not None and data_start + end > size:
         raise _invalid(path, f"tensor {shown} ends past the end of the file")
     info = TensorInfo(path, name, dtype, tuple(shape), data_start + begin, data_start + end)
     bits = info.parameter_count * DTYPE_BITS[dtype]
@@ -241,7 +258,7 @@ def _are_lengths(value: Any) -> bool:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
 
 
-def _check_cover(path: Path, infos: list[TensorInfo], data_start: int, size: int) -> None:
+def _check_cover(path: Path, infos: list[TensorInfo], data_start: int, size: int | None) -> int:
     if infos and infos[0].start != data_start:
         raise _invalid(path, f"there is a hole before tensor {infos[0].name[:100]!r}")
     for before, after in pairwise(infos):
@@ -249,5 +266,6 @@ def _check_cover(path: Path, infos: list[TensorInfo], data_start: int, size: int
             what = "overlap" if after.start < before.end else "have a hole between them"
             raise _invalid(path, f"tensors {before.name[:100]!r} and {after.name[:100]!r} {what}")
     end = infos[-1].end if infos else data_start
-    if end != size:
+    if size is not None and end != size:
         raise _invalid(path, f"{size - end} bytes follow the last tensor")
+    return end
