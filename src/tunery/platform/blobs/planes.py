@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,8 @@ _BLOCK = 1 << 20
 _LEAST_SAVING = 64
 """A plane is deflated only if that saves this part of it; less is not worth the time of every later reading."""
 
-Words = NDArray[np.unsignedinteger]
+Words = NDArray[Any]
+"""Unsigned little-endian words of 1, 2, 4 or 8 bytes."""
 
 
 def pack_planes(content: memoryview, width: int, reference: memoryview | None = None) -> bytes:
@@ -89,7 +91,7 @@ def _blocks(count: int) -> Iterator[slice]:
     return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
 
 
-def _join(planes: list[NDArray[np.uint8]], dtype: np.dtype[np.unsignedinteger]) -> Words:
+def _join(planes: list[NDArray[np.uint8]], dtype: np.dtype[Any]) -> Words:
     joined = planes[-1].astype(dtype)
     for plane in reversed(planes[:-1]):
         joined <<= 8
