@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,24 @@ def test_a_job_goes_on_after_kill_9(ground: Ground, actor: Actor, tmp_path: Path
         _wait(lambda: _row(ground, actor, job_id).status == "succeeded")
     assert (tmp_path / "lines").read_text().split() == ["0", "1", "2", "3"]
     assert _row(ground, actor, job_id).attempts == 2
+
+
+def test_time_between_two_attempts_is_not_time_worked(ground: Ground, actor: Actor, tmp_path: Path) -> None:
+    """Four steps of 0.3 s, one of them perhaps twice: 1.2 to 1.5 s and some overhead; the hour between is not in it."""
+    job_id = _enqueue(ground, actor, tmp_path / "lines", 4, seconds=0.3)
+    with _worker(ground) as process:
+        _wait(lambda: (tmp_path / "lines").exists())
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    with ground.database.session(actor.tenant_id) as session:
+        row = session.get_one(Job, job_id)
+        for name in ("started_at", "resumed_at", "heartbeat_at"):
+            setattr(row, name, getattr(row, name) - timedelta(hours=1))
+    with _worker(ground):
+        _wait(lambda: _row(ground, actor, job_id).status == "succeeded")
+    row = _row(ground, actor, job_id)
+    assert (row.finished_at - row.started_at).total_seconds() > 3600
+    assert 0.9 < row.seconds < 60
 
 
 def test_a_worker_of_another_name_takes_over_from_a_dead_one(ground: Ground, actor: Actor, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class JobView(Camel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    seconds: float = Field(0.0, description="Time worked on it (so far), all attempts together.")
 
 
 class SystemView(Camel):

@@ -64,8 +64,7 @@ def finish(client: Client, job_id: str | None, title: str, wait: bool) -> None:
         for _, event in client.jobs.events(job_id):
             screen.event(event)
         job = client.jobs.get(job_id)
-        seconds = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else None
-        screen.stages([stage | {"status": job.status, "seconds": seconds}])
+        screen.stages([stage | {"status": job.status, "seconds": job.seconds}])
     if job.status == "cancelled":
         raise Cancelled(f"job {job_id} was cancelled; `tunery jobs retry {job_id}` goes on with it")
     if job.status == "failed":

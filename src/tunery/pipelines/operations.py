@@ -187,16 +187,13 @@ def _stage_view(stage: PipelineStage, job: Job | None) -> StageView:
     status = "succeeded" if stage.finished_at else (job.status if job else "waiting")
     if status == "succeeded" and not stage.finished_at:
         status = "running"
-    seconds = None
-    if job and job.started_at:
-        seconds = ((stage.finished_at or job.finished_at or now()) - job.started_at).total_seconds()
     outcome = stage.outcome or {}
     return StageView(
         name=stage.name,
         title=STAGES[stage.name],
         status=status,
         job_id=stage.job_id,
-        seconds=seconds,
+        seconds=job.seconds if job and job.started_at else None,
         detail=outcome.get("detail"),
     )
 

@@ -30,7 +30,7 @@ class StageView(Camel):
     title: str
     status: str = Field(description="waiting, queued, running, succeeded, failed or cancelled.")
     job_id: str | None = None
-    seconds: float | None = Field(None, description="How long it took, or has taken so far.")
+    seconds: float | None = Field(None, description="Time worked on it so far, all attempts together.")
     detail: str | None = Field(None, description="One line about what came out.")
 
 

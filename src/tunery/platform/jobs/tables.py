@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tunery.kit.clock import now
 from tunery.platform.db.base import Base, Identified, TenantOwned, Uuid
 
 __all__ = ["Job", "JobEvent"]
@@ -42,7 +43,20 @@ class Job(Identified, TenantOwned, Base):
     handed_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
+    resumed_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    worked_seconds: Mapped[float] = mapped_column(sa.Float, default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Time worked on it, all attempts together; what lay between them does not count."""
+        return self.worked_seconds + ((now() - self.resumed_at).total_seconds() if self.resumed_at else 0.0)
+
+    def rest(self, until: datetime | None = None) -> None:
+        """Count the attempt that ended now, or at the last heartbeat of a dead worker."""
+        if self.resumed_at is not None:
+            self.worked_seconds += max(0.0, ((until or now()) - self.resumed_at).total_seconds())
+            self.resumed_at = None
 
 
 class JobEvent(TenantOwned, Base):

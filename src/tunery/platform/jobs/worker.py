@@ -24,6 +24,7 @@ from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID
 from tunery.errors import Cancelled, Conflict, TuneryError
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
+from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import keep_house
 from tunery.platform.jobs.context import JobContext, LeaseLost
@@ -170,14 +171,16 @@ class Worker:
             crashed = row.status == "running"
             if crashed and not self._may_take_over(row):
                 return None
+            row.rest(row.heartbeat_at)
             row.attempts += 1
             row.crashes += int(crashed)
             row.lease_token, row.lease_owner = new_id(), self._name
             row.status, row.heartbeat_at = "running", now()
-            row.started_at = row.started_at or now()
+            row.resumed_at = now()
+            row.started_at = row.started_at or row.resumed_at
             limit = self._ground.settings.max_job_crashes
             if row.crashes >= limit:
-                row.status, row.finished_at = "failed", now()
+                row.status, row.finished_at, row.resumed_at = "failed", now(), None
                 row.error = {"code": "internal", "detail": f"the worker died {limit} times in a row on this job"}
                 return None
             return row
@@ -193,16 +196,22 @@ class Worker:
     def _finish(self, context: JobContext, values: dict[str, Any]) -> None:
         try:
             with context.session() as session:
-                values = {**values, "finished_at": now(), "lease_token": None}
-                session.execute(sa.update(Job).where(Job.id == context.job_id).values(**values))
+                self._end_attempt(session, context, {**values, "finished_at": now()})
                 session.add(JobEvent(job_id=context.job_id, data={"type": values["status"]}, at=now()))
         except LeaseLost:
             log.warning("a finished job had been taken over; its end was not written", job=context.job_id)
 
     def _put_back(self, context: JobContext) -> None:
         with context.session() as session:
-            values = {"status": "queued", "lease_token": None, "handed_at": None, "round": Job.round + 1}
-            session.execute(sa.update(Job).where(Job.id == context.job_id).values(**values))
+            self._end_attempt(session, context, {"status": "queued", "handed_at": None, "round": Job.round + 1})
+
+    @staticmethod
+    def _end_attempt(session: TenantSession, context: JobContext, values: dict[str, Any]) -> None:
+        row = session.get_one(Job, context.job_id)
+        row.rest()
+        row.lease_token = None
+        for name, value in values.items():
+            setattr(row, name, value)
 
     def _sweep_until_stopped(self) -> None:
         failures = 0
@@ -257,6 +266,7 @@ class Worker:
                     log.warning("taking over a job whose worker is gone", job=row.id, owner=row.lease_owner)
                     row.status, row.round, row.crashes = "queued", row.round + 1, row.crashes + 1
                     row.lease_token = row.handed_at = None
+                    row.rest(row.heartbeat_at)
 
     def _take_lock(self) -> IO[str]:
         path = self._ground.settings.folder() / f"worker-{self._name}.lock"

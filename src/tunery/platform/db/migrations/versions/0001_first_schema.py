@@ -181,7 +181,9 @@ def upgrade() -> None:
         sa.Column("handed_at", base.Timestamp(timezone=True), nullable=True),
         sa.Column("cancel_requested_at", base.Timestamp(timezone=True), nullable=True),
         sa.Column("started_at", base.Timestamp(timezone=True), nullable=True),
+        sa.Column("resumed_at", base.Timestamp(timezone=True), nullable=True),
         sa.Column("finished_at", base.Timestamp(timezone=True), nullable=True),
+        sa.Column("worked_seconds", sa.Float(), nullable=False),
         sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
         sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
