@@ -41,10 +41,9 @@ def test_a_fault_of_ours_tells_only_its_request_id(door: Door, admin: Person) ->
     assert admin.http.get("/api/v1/gates").status_code == 200
 
 
+@pytest.mark.parametrize("door", ["postgres"], indirect=True)  # the embedded database is never away
 def test_a_database_that_is_away_is_a_503_and_comes_back(door: Door, admin: Person) -> None:
     settings = door.ground.settings
-    if settings.is_sqlite:
-        pytest.skip("the embedded database is never away")
     url = sa.make_url(settings.database_admin_url).set(drivername="postgresql+psycopg")
     engine = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as owner:

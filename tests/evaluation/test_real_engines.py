@@ -13,14 +13,14 @@ from tunery.evaluation.operations import measure_difference
 from tunery.evaluation.predictions import read_predictions
 from tunery.evaluation.prompts import PromptSpec
 
+# The database makes no difference to an engine.
+pytestmark = pytest.mark.parametrize("ground", ["sqlite"], indirect=True)
 METRICS = ["token_f1", "perplexity"]
 
 
 @pytest.fixture
 def real(lab: Lab, tiny_llama: Path, make_adapter: MakeAdapter) -> Lab:
     """The lab with ``tiny:1.0.0``, its adapter ``fit:1.0.0`` and a few chats."""
-    if not lab.ground.settings.is_sqlite:
-        pytest.skip("the database makes no difference to an engine")
     lab.shelf.register("tiny", tiny_llama, is_base=True)
     lab.shelf.register("fit", make_adapter(tiny_llama), base="tiny")
     rows = [
