@@ -17,11 +17,13 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from tests.weights.conftest import MakeAdapter
 from tunery.errors import EngineFailed, MalformedRequest, NotFound
 from tunery.inference.completing import ChatPrompt, Prompt, TextPrompt, complete
 from tunery.inference.ports import ENGINES, AdapterSpec, EngineSpec, RunningEngine
+from tunery.serving.gateway.shapes import ChatAnswer, TextAnswer
 
 NAMES = ["llama.cpp", "transformers"]
 CHAT = ChatPrompt([{"role": "user", "content": "What is the capital of France?"}])
@@ -68,6 +70,14 @@ def test_a_chat_and_a_completion_are_answered_with_their_token_counts(engine: Ru
     assert {chat.finish_reason, text.finish_reason} == {"length"}
     assert chat.completion_tokens == text.completion_tokens == 5
     assert chat.prompt_tokens > text.prompt_tokens > 0
+
+
+@pytest.mark.parametrize(("prompt", "shape"), [(CHAT, ChatAnswer), (TEXT, TextAnswer)], ids=["chat", "completion"])
+def test_an_answer_has_the_documented_shape(engine: RunningEngine, prompt: Prompt, shape: type[BaseModel]) -> None:
+    path = "/v1/chat/completions" if prompt is CHAT else "/v1/completions"
+    with client(engine) as http:
+        answer = http.post(path, json=engine.request(body(prompt), None)).json()
+    shape.model_validate(answer | {"model": "tuned:1.0.0"})  # the gateway says itself who answers
 
 
 def test_a_greedy_answer_is_the_same_each_time(engine: RunningEngine) -> None:

@@ -17,6 +17,7 @@ import pytest
 import structlog
 from openai import OpenAI
 from prometheus_client import REGISTRY
+from pydantic import BaseModel
 
 from tests.serving.conftest import Stage, token_of, until
 from tests.serving.teller import TELLER, TEMPLATE_DIGEST
@@ -24,6 +25,7 @@ from tunery.identity.operations import revoke_token
 from tunery.kit.actor import Actor
 from tunery.platform.http import PUBLIC, ROUTES
 from tunery.registry.tables import ModelVersion
+from tunery.serving.gateway.shapes import ChatAnswer, ModelList, TextAnswer
 
 HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
 
@@ -136,6 +138,23 @@ def test_the_models_are_the_deployments_that_answer(tuned: ModelVersion, openai:
     assert openai.models.retrieve("tuned").id == "tuned"
     with pytest.raises(sdk.NotFoundError):
         openai.models.retrieve("small")
+
+
+def test_the_documentation_says_what_is_asked_and_answered(tuned: ModelVersion, http: httpx.Client) -> None:
+    paths = http.get("/openapi.json").json()["paths"]
+    calls: list[tuple[str, type[BaseModel], dict[str, Any]]] = [
+        ("/v1/chat/completions", ChatAnswer, {"messages": HELLO}),
+        ("/v1/completions", TextAnswer, {"prompt": "once"}),
+    ]
+    for path, shape, wish in calls:
+        schema = paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert {"model", "max_tokens", "temperature", "stop", "stream", *wish} <= schema["properties"].keys()
+        assert "$ref" not in json.dumps(schema)
+        said = paths[path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert said == {"$ref": f"#/components/schemas/{shape.__name__}"}
+        assert http.post(path, json={"model": "tuned", **wish}).status_code == 200
+    answer = http.get("/v1/models").json()
+    assert ModelList.model_validate(answer, extra="forbid").model_dump() == answer
 
 
 def test_headers_say_which_bytes_answered(tuned: ModelVersion, http: httpx.Client) -> None:

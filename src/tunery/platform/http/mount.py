@@ -137,7 +137,7 @@ def mount_routes(
             status_code=spec.status,
             tags=[spec.operation_id.split(".")[0]],
             summary=(inspect.getdoc(spec.handler) or spec.operation_id).split("\n")[0],
-            openapi_extra={"x-permission": spec.permission, "x-scope": spec.scope},
+            openapi_extra={"x-permission": spec.permission, "x-scope": spec.scope, **_body(spec)},
             route_class_override=_guarded(spec, guard),
             **_response(spec),
         )
@@ -182,8 +182,29 @@ def _endpoint(spec: RouteSpec, answer: Callable[..., Awaitable[Response]]) -> Ca
     return endpoint
 
 
+def _body(spec: RouteSpec) -> dict[str, Any]:
+    """Tell OpenAPI what a handler reads by itself."""
+    if spec.body is None:
+        return {}
+    schema = spec.body.model_json_schema()
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _inlined(schema, schema)}}}}
+
+
+def _inlined(part: Any, schema: dict[str, Any]) -> Any:
+    """Put definitions in the places that refer to them: a reference would be looked up from the document's root."""
+    if isinstance(part, list):
+        return [_inlined(item, schema) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _inlined(schema["$defs"][part["$ref"].removeprefix("#/$defs/")], schema)
+    return {name: _inlined(item, schema) for name, item in part.items() if name != "$defs"}
+
+
 def _response(spec: RouteSpec) -> dict[str, Any]:
     """Tell OpenAPI what a success looks like; the endpoint itself returns the finished response."""
+    if spec.answer is not None:
+        return {"response_model": spec.answer}
     shape = inspect.signature(spec.handler, eval_str=True).return_annotation
     if isinstance(shape, type) and issubclass(shape, Response):
         return {"response_model": None}

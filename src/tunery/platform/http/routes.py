@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from tunery.errors import InternalError
 from tunery.plugins import Registry
 
@@ -33,6 +35,8 @@ class RouteSpec:
         reads_body: The handler reads a raw body for as long as it comes: it runs on threads of its own, so that slow
             uploads keep nobody else waiting.
         secret: The answer holds a secret that is shown once: it is not kept for an idempotency key.
+        body: What OpenAPI says of the body that the handler reads by itself.
+        answer: What OpenAPI says of the response that the handler makes by itself.
     """
 
     operation_id: str
@@ -44,6 +48,8 @@ class RouteSpec:
     handler: Callable[..., Any]
     secret: bool = False
     reads_body: bool = False
+    body: type[BaseModel] | None = None
+    answer: type[BaseModel] | None = None
 
     @property
     def is_async(self) -> bool:
@@ -69,6 +75,8 @@ def route(
     status: int = 200,
     secret: bool = False,
     reads_body: bool = False,
+    body: type[BaseModel] | None = None,
+    answer: type[BaseModel] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the decorated function as a route of the house.
 
@@ -79,7 +87,9 @@ def route(
         raise InternalError(f"route {operation_id} needs a permission that fits its scope")
 
     def keep(handler: Callable[..., Any]) -> Callable[..., Any]:
-        spec = RouteSpec(operation_id, method, path, permission, scope, status, handler, secret, reads_body)
+        spec = RouteSpec(
+            operation_id, method, path, permission, scope, status, handler, secret, reads_body, body, answer
+        )
         ROUTES.register(operation_id)(spec)
         return handler
 
