@@ -8,6 +8,7 @@ from importlib.util import find_spec
 __all__ = ["ROOMS", "load_rooms"]
 
 ROOMS = (
+    "platform.blobs",
     "platform.events",
     "platform.http.idempotency",
     "audit",

@@ -21,6 +21,21 @@ class Settings(BaseSettings):
     database_admin_url: str = Field(
         "", description="URL of the role that owns the schema and migrates it; empty: the database URL itself."
     )
+    store_url: str = Field(
+        "", description="Where packs of bytes lie: file://, s3://, gs:// or az://; empty: in the home folder."
+    )
+    store_keys_url: str = Field(
+        "", description="Where their wrapped keys lie, outside every backup of the packs; empty: in the home folder."
+    )
+    master_key: str = Field(
+        "", description="Master key: base64 of 32 bytes, older ones after commas; empty: `keys/master.key` at home."
+    )
+    master_key_source: str = Field(
+        "", description="Plug-in that gives the master key from a key management service; empty: the above."
+    )
+    store_grace_hours: float = Field(
+        24, ge=1, description="Hours for which bytes that nothing names are kept; longer than the longest upload."
+    )
     url: str = Field("", description="Address of a Tunery server for the client; empty: this machine.")
     token: str = Field("", description="API token for the client; empty: the home folder's owner token.")
     host: str = Field("127.0.0.1", description="Address to listen on; others than loopback need tokens.")

@@ -125,7 +125,7 @@ def test_many_who_watch_or_upload_slowly_keep_nobody_else_waiting(door: Door, ad
         assert door.anonymous.get("/readyz").status_code == 200
         assert len(data_of(admin.http.get("/api/v1/models"))) >= 2
         assert time.monotonic() - began < 5
-    until(lambda: not list((door.ground.settings.home / "blobs").glob("*/staging/*")))
+    until(lambda: not list((door.ground.settings.home / "staging").iterdir()))
 
 
 def _post(person: Person, path: str, body: Any, key: str) -> httpx.Response:

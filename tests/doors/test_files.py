@@ -1,6 +1,5 @@
 """Bytes in and out: what is no path, no digest or no range is refused, and a broken upload leaves nothing."""
 
-import hashlib
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -60,7 +59,7 @@ def test_an_upload_that_breaks_off_or_lies_of_its_length_leaves_nothing(door: Do
     until(lambda: _blobs(door) == before)
     more = door.raw(f"{head}Content-Length: 10\r\nConnection: close\r\n\r\n0123456789, and more".encode())
     assert more[0] in (201, 400)
-    assert _blobs(door) - before <= {hashlib.sha256(b"0123456789").hexdigest()}
+    assert len(_blobs(door) - before) <= 1  # the ten bytes that were announced
     huge = door.raw(f"{head}Content-Length: {10**18}\r\n\r\n".encode())
     assert huge[0] == 413
 
@@ -120,7 +119,10 @@ def test_a_file_that_is_not_of_the_version_is_not_found(admin: Person, things: T
 
 
 def _blobs(door: Door) -> set[str]:
-    return {path.name for path in (door.ground.settings.home / "blobs").rglob("*") if path.is_file()}
+    """Names of packs, of their keys, and of packs that are being written."""
+    home = door.ground.settings.home
+    folders = [home / "store" / "packs", home / "staging", *(home / "store" / "keys").glob("*/packs")]
+    return {path.name for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def _outside(door: Door) -> set[Path]:

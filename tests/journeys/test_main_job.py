@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from tests.journeys.conftest import Place, make_place
+from tests.stored import flip_a_bit
+from tunery.platform.ground import Ground
+from tunery.settings import Settings
 
 
 def _adapter_digest(place: Place, result: Any) -> str:
@@ -115,11 +118,10 @@ def test_a_flipped_bit_in_a_stored_artifact_is_refused(stranger_folder: Path, tm
     place = make_place(tmp_path, stranger_folder, epochs=1)
     result = place.job()
     digest = _adapter_digest(place, result)
-    blob = next(place.home.glob(f"blobs/*/{digest[:2]}/{digest}"))
-    blob.chmod(0o600)
-    data = bytearray(blob.read_bytes())
-    data[-1] ^= 1
-    blob.write_bytes(data)
+    ground = Ground.build(Settings(home=place.home, _env_file=None))
+    (tenant,) = (place.home / "store" / "packs").iterdir()
+    flip_a_bit(ground, tenant.name, digest)
+    ground.database.close()
     process = place.start("models", "verify", "capitals:1.0.0")
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from tests.registry.conftest import Shelf
 from tests.registry.folders import make_adapter_folder, make_model_folder
+from tests.stored import flip_a_bit
 from tunery.audit import AuditEntry
 from tunery.errors import (
     Conflict,
@@ -36,20 +35,6 @@ from tunery.registry.operations import (
 )
 from tunery.registry.schemas import ArtifactFile
 from tunery.registry.tables import ModelVersion, SigningKey
-
-
-def _blob(shelf: Shelf, version: ModelVersion) -> Path:
-    digest = version.manifest["files"][-1]["digests"]["sha256"]
-    return shelf.ground.settings.home / "blobs" / shelf.actor.tenant_id / digest[:2] / digest
-
-
-def _flip_a_bit(path: Path) -> None:
-    path.chmod(0o600)
-    with path.open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        last = file.read(1)[0]
-        file.seek(-1, os.SEEK_END)
-        file.write(bytes([last ^ 1]))
 
 
 def test_versions_count_up_and_a_bare_name_is_the_highest(shelf: Shelf) -> None:
@@ -85,11 +70,10 @@ def test_a_checked_out_version_is_what_was_registered(shelf: Shelf) -> None:
 
 def test_a_flipped_bit_is_refused_at_load_and_named(shelf: Shelf) -> None:
     version = shelf.base()
-    checkout_version(shelf.ground, shelf.actor.tenant_id, "small")
-    blob = _blob(shelf, version)
-    _flip_a_bit(blob)
+    digest = version.manifest["files"][-1]["digests"]["sha256"]
+    flip_a_bit(shelf.ground, shelf.actor.tenant_id, digest)
     for load in (checkout_version, verify_version):
-        with pytest.raises(IntegrityError, match=blob.name):
+        with pytest.raises(IntegrityError, match=digest):
             load(shelf.ground, shelf.actor.tenant_id, "small")
 
 

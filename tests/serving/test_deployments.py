@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tests.registry.folders import make_model_folder
 from tests.serving.conftest import Stage, until
 from tests.serving.teller import TELLER, TEMPLATE_DIGEST
+from tests.stored import flip_a_bit
 from tunery.audit import AuditEntry
 from tunery.errors import Conflict, NotFound, Refused, Unavailable
 from tunery.kit.actor import Actor
@@ -34,13 +35,11 @@ def served(stage: Stage, name: str) -> str:
 
 
 def damage(stage: Stage, version: ModelVersion, path: str) -> None:
-    """Flip one bit of a stored file."""
+    """Flip one bit of a stored file, and spoil the copy of it that was loaded."""
     digest = next(f["digests"]["sha256"] for f in version.manifest["files"] if f["path"] == path)
-    (blob,) = (stage.ground.settings.home / "blobs").rglob(digest)
-    blob.chmod(0o600)
-    data = bytearray(blob.read_bytes())
-    data[-1] ^= 1
-    blob.write_bytes(data)
+    flip_a_bit(stage.ground, stage.actor.tenant_id, digest)
+    for copy in (stage.ground.settings.home / "cache" / "versions").rglob(f"{version.manifest_digest}/{path}"):
+        copy.unlink()
 
 
 def test_a_deployed_adapter_is_ready_with_its_digests(stage: Stage) -> None:

@@ -27,7 +27,7 @@ __all__: list[str] = []
 def import_dataset(call: Call, body: DatasetImport) -> JobStarted:
     """Import an uploaded file as a new version, as a durable job."""
     check_name(body.name)
-    call.ground.blobs.size(call.actor.tenant_id, body.file_digest)
+    call.ground.blobs.claim(call.actor.tenant_id, body.file_digest)
     payload = body.model_dump(mode="json", by_alias=True)
     job = enqueue_job(call.session, call.actor, "datasets.import", payload, f"datasets/{body.name}")
     audit.record(call.session, call.actor, "dataset_import_started", f"datasets/{body.name}", job=job.id)

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from tunery.platform.db import Base, Identified, TenantOwned
+from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
 
 __all__ = ["Dataset", "DatasetVersion"]
@@ -50,8 +50,8 @@ class DatasetVersion(Identified, TenantOwned, Base):
     rows: Mapped[dict[str, Any]]
     total_samples: Mapped[int] = mapped_column(sa.BigInteger)
     size_bytes: Mapped[int] = mapped_column(sa.BigInteger)
-    source_digest: Mapped[str] = mapped_column(sa.String(64))
-    quarantine_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    source_digest: Mapped[str] = mapped_column(sa.String(64), info=names_blobs())
+    quarantine_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
     quarantined: Mapped[int] = mapped_column(default=0)
     options: Mapped[dict[str, Any]]
     provenance: Mapped[dict[str, Any]]

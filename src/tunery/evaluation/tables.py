@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from tunery.platform.db import Base, Identified, TenantOwned
+from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
 
 __all__ = ["Comparison", "Evaluation", "EvaluationScore"]
@@ -57,7 +57,7 @@ class Evaluation(Identified, TenantOwned, Base):
     baseline_comparison: Mapped[dict[str, Any] | None]
     sample_count: Mapped[int | None]
     rows_digest: Mapped[str | None] = mapped_column(sa.String(64))
-    predictions_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    predictions_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
     usage: Mapped[dict[str, Any]] = mapped_column(default=dict)
     evaluation_duration: Mapped[float] = mapped_column(default=0.0)
     job_id: Mapped[str | None] = mapped_column(Uuid)

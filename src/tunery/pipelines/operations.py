@@ -224,4 +224,4 @@ def check_inputs(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineSta
         raise RecipeInvalid("; ".join(f"{f['path']}: {f['message']}" for f in faults), faults=faults)
     for entry in wish.inputs.values():
         for digest in [entry] if isinstance(entry, str) else entry.values():
-            ground.blobs.size(actor.tenant_id, digest)
+            ground.blobs.claim(actor.tenant_id, digest)

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from tunery.platform.db import Base, Identified, TenantOwned
+from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
 
 __all__ = ["Pipeline", "PipelineStage"]
@@ -30,7 +30,7 @@ class Pipeline(Identified, TenantOwned, Base):
     number: Mapped[int]
     name: Mapped[str] = mapped_column(sa.String(96))
     recipe: Mapped[dict[str, Any]]
-    inputs: Mapped[dict[str, Any]]
+    inputs: Mapped[dict[str, Any]] = mapped_column(info=names_blobs(lambda one: one.finished_at.is_(None)))
     base: Mapped[str] = mapped_column(sa.String(400))
     result: Mapped[dict[str, Any] | None]
     created_by: Mapped[str] = mapped_column(sa.String(320))

@@ -13,11 +13,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
+import sqlalchemy as sa
 import structlog
 
 from tunery.kit.ids import new_id
+from tunery.platform.blobs.collecting import collect
+from tunery.platform.blobs.tables import Pack
 from tunery.platform.ground import Ground
 from tunery.plugins import Registry
 from tunery.settings import Settings
@@ -95,9 +99,22 @@ def _sweep_staged(ground: Ground, older_than_seconds: float) -> int:
     return len(old)
 
 
-@SWEEPS.register("staged blobs")
-def _sweep_blobs(ground: Ground, older_than_seconds: float) -> int:
-    return ground.blobs.sweep(older_than_seconds)
+@SWEEPS.register("staged packs")
+def _sweep_packs(ground: Ground, older_than_seconds: float) -> int:
+    """Remove packs that were never placed."""
+    old = [path for path in ground.settings.folder("staging").iterdir() if _is_older(path, older_than_seconds)]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
+@SWEEPS.register("unnamed bytes")
+def _sweep_bytes(ground: Ground, _older_than_seconds: float) -> int:
+    """Collect what no row names, tenant by tenant."""
+    with ground.database.system_session("the bytes of every tenant are looked through", read_only=True) as session:
+        tenants = session.scalars(sa.select(Pack.tenant_id).distinct()).all()
+    grace = timedelta(hours=ground.settings.store_grace_hours)
+    return sum(len(collect(ground.blobs, tenant_id, grace=grace).files) for tenant_id in tenants)
 
 
 def _is_older(path: Path, seconds: float) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from tunery.platform.db import Base, Identified, TenantOwned
+from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
 
 __all__ = ["Model", "ModelVersion", "SigningKey"]
@@ -56,7 +56,7 @@ class ModelVersion(Identified, TenantOwned, Base):
     kind: Mapped[str] = mapped_column(sa.String(20))
     status: Mapped[str] = mapped_column(sa.String(20), default="ready", index=True)
     stage: Mapped[str] = mapped_column(sa.String(20), default="development", index=True)
-    manifest: Mapped[dict[str, Any]]
+    manifest: Mapped[dict[str, Any]] = mapped_column(info=names_blobs(lambda version: version.status != "deleted"))
     manifest_digest: Mapped[str] = mapped_column(sa.String(64))
     signature: Mapped[dict[str, Any]]
     size_bytes: Mapped[int] = mapped_column(sa.BigInteger)

@@ -104,7 +104,8 @@ def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
 def _keep(context: JobContext, run: TrainingRun, result: dict[str, Any]) -> TrainingRun:
     blobs, tenant_id = context.ground.blobs, context.tenant_id
     output = Path(result.pop("output_dir"))
-    kept = [(name, blobs.put(tenant_id, output / name)) for name in result.pop("files")]
+    near = _base_files(context, run)
+    kept = [(name, blobs.put(tenant_id, output / name, like=near.get(name))) for name in result.pop("files")]
     row_ids = blobs.put(tenant_id, Path(result.pop("row_ids_path")), "application/x-ndjson")
     with context.session() as session:
         run = get_run(session, run.id)
@@ -120,6 +121,13 @@ def _keep(context: JobContext, run: TrainingRun, result: dict[str, Any]) -> Trai
     for name in ("work", "rows", "output"):
         shutil.rmtree(context.ground.settings.folder("runs", run.id) / name, ignore_errors=True)
     return run
+
+
+def _base_files(context: JobContext, run: TrainingRun) -> dict[str, str]:
+    """Digests of the base's files by path: what a full fine-tune writes under the same name is a near copy of it."""
+    with context.ground.database.session(context.tenant_id, read_only=True) as session:
+        manifest = resolve_version(session, run.base_version_id).manifest
+    return {file["path"]: file["digests"]["sha256"] for file in manifest["files"]}
 
 
 def _stop(context: JobContext, run_id: str, reason: str | None) -> None:

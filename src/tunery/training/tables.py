@@ -14,10 +14,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tunery.platform.db import Base, Identified, TenantOwned
+from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
+from tunery.registry.tables import ModelVersion
 
 __all__ = ["RunMetric", "TrainingRun"]
+
+
+def _until_registered(run: type[TrainingRun]) -> sa.ColumnElement[bool]:
+    """A version made of the run names its files from then on."""
+    return run.id.not_in(sa.select(ModelVersion.run_id).where(ModelVersion.run_id.is_not(None)))
 
 
 class TrainingRun(Identified, TenantOwned, Base):
@@ -37,8 +43,8 @@ class TrainingRun(Identified, TenantOwned, Base):
     status: Mapped[str] = mapped_column(sa.String(20), default="queued", index=True)
     failure_reason: Mapped[str | None] = mapped_column(sa.Text)
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    files: Mapped[list[Any]] = mapped_column(default=list)
-    row_ids_digest: Mapped[str | None] = mapped_column(sa.String(64))
+    files: Mapped[list[Any]] = mapped_column(default=list, info=names_blobs(_until_registered))
+    row_ids_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
     job_id: Mapped[str | None] = mapped_column(Uuid)
     created_by: Mapped[str] = mapped_column(sa.String(320))
     started_at: Mapped[datetime | None]

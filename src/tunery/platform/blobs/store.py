@@ -1,29 +1,39 @@
-"""Bytes by their digest: staged, hashed, fsynced, renamed; visible only once a committed row names them.
+"""Bytes by their digest: the face of the store.
 
-    <home>/blobs/<tenant id>/<first two digits>/<sha256>     immutable, mode 0440
-    <home>/blobs/<tenant id>/staging/<random>                invisible, taken away by ``sweep`` after a day
-
-On a crash the staged file is left over and nothing else; nothing is shared across tenants.
+A file is cut into segments, each kept once within a tenant, encoded as small as it gets, sealed, and placed with others
+in packs; ``docs/decisions/0008-the-store.md`` tells why. A file is visible once the transaction of its rows commits; it
+is kept as long as a row of the house names it (``collect``).
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
-import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tunery.errors import DigestMismatch, Exhausted, IntegrityError, NotFound, TooLarge
-from tunery.kit.digests import check_digest, sha256_file
-from tunery.kit.ids import new_id
+import sqlalchemy as sa
+from blake3 import blake3
 
-__all__ = ["Blob", "BlobStore", "sync_folder"]
+from tunery.errors import IntegrityError, NotFound
+from tunery.kit.clock import now
+from tunery.kit.digests import check_digest
+from tunery.kit.ids import new_id
+from tunery.platform.blobs.backends import Backend
+from tunery.platform.blobs.keyring import Keyring
+from tunery.platform.blobs.segments import PiecePlace, SegmentReader, pieces_of
+from tunery.platform.blobs.tables import BlobRow
+from tunery.platform.blobs.writing import Wanted, Writing
+from tunery.platform.db import Database
+
+__all__ = ["Blob", "BlobStore"]
 
 _PIECE = 1 << 20
+_RUN_BYTES = 16 << 20
+_AHEAD = 3
 
 
 @dataclass(frozen=True)
@@ -36,10 +46,22 @@ class Blob:
 
 
 class BlobStore:
-    """Immutable bytes by SHA-256, apart for each tenant."""
+    """Immutable bytes by SHA-256, apart for each tenant.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    Args:
+        database: Holds the index.
+        backend: Holds the packs.
+        keyring: Holds their keys.
+        staging: A private folder of this machine for packs that are being written.
+    """
+
+    def __init__(self, database: Database, backend: Backend, keyring: Keyring, staging: Path) -> None:
+        self.database = database
+        self.backend = backend
+        self.keyring = keyring
+        self.staging = staging
+        self.reader = SegmentReader(database, backend, keyring)
+        self.threads = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="store")
 
     def put(
         self,
@@ -57,138 +79,140 @@ class BlobStore:
             tenant_id: Whose bytes these are.
             stream: A path, bytes, an open binary file, or pieces.
             media_type: What the bytes are.
-            like: Digest of the bytes they may be a near copy of (a base or a parent); a hint to the store.
+            like: Digest of the bytes they may be a near copy of (a base or a parent); one that is not here is no error.
             expected_digest: Refuse anything else than these bytes.
             max_bytes: Refuse more than this.
 
         Raises:
-            DigestMismatch: The digest is not the expected one. TooLarge: more than ``max_bytes``. Exhausted: disk full.
-            In each case nothing is kept.
+            DigestMismatch: The digest is not the expected one. TooLarge: more than ``max_bytes``. FormatInvalid: the
+            media type promises a model file and its header lies. Exhausted: disk or quota is full. In each case nothing
+            is kept.
         """
-        staging = self._folder(tenant_id, "staging") / new_id()
-        try:
-            with staging.open("xb") as file:
-                digest, size = _copy(_pieces(stream), file, max_bytes)
-                file.flush()
-                os.fsync(file.fileno())
-            if expected_digest is not None and digest != check_digest(expected_digest):
-                raise DigestMismatch(f"the bytes hash to {digest}, not to {expected_digest}; send them again")
-            self._commit(tenant_id, staging, digest)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise Exhausted("the disk that holds the blobs is full; nothing of this upload was kept") from error
-            raise
-        finally:
-            staging.unlink(missing_ok=True)
+        writing = Writing(tenant_id, self.database, self.backend, self.keyring, self.staging, self.threads)
+        digest, size = writing.put(_pieces(stream), Wanted(media_type, like, expected_digest, max_bytes))
         return Blob(digest, size, media_type)
 
     def open(self, tenant_id: str, digest: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes of a blob, or of a range of it. A whole read is verified: it ends in an error, not in lies.
+        """Yield the bytes of a file, or of a range of it; only the segments of the range are read, each verified.
 
         Raises:
-            NotFound: This tenant has no such blob. IntegrityError: the stored bytes do not match the digest.
+            NotFound: This tenant has no such bytes. IntegrityError: what is stored is damaged; it is not handed out.
         """
-        path = self._existing(tenant_id, digest)
-        size = path.stat().st_size
-        whole = start == 0 and (length is None or length >= size)
-        return self._read(path, digest if whole else None, start, size - start if length is None else length)
+        row = self._row(tenant_id, digest)
+        end = row.size_bytes if length is None else min(row.size_bytes, start + length)
+        return self._range(row, start, end)
 
     def read(self, tenant_id: str, digest: str) -> bytes:
-        """Return all bytes of a (small) blob, verified."""
+        """Return all bytes of a (small) file, verified."""
         return b"".join(self.open(tenant_id, digest))
+
+    def claim(self, tenant_id: str, digest: str) -> Blob:
+        """Return what is known of a file and keep it from being collected until a row names it. Raises: NotFound."""
+        with self.database.session(tenant_id) as session:
+            session.execute(sa.update(BlobRow).where(BlobRow.digest == check_digest(digest)).values(touched_at=now()))
+        row = self._row(tenant_id, digest)
+        return Blob(row.digest, row.size_bytes, row.media_type)
 
     def size(self, tenant_id: str, digest: str) -> int:
         """Return the length in bytes. Raises: NotFound."""
-        return self._existing(tenant_id, digest).stat().st_size
+        return self._row(tenant_id, digest).size_bytes
 
     def exists(self, tenant_id: str, digest: str) -> bool:
-        """Tell whether this tenant has the blob."""
-        return self._path(tenant_id, digest).is_file()
+        """Tell whether this tenant has the bytes."""
+        try:
+            return self._row(tenant_id, digest).size_bytes >= 0
+        except NotFound:
+            return False
 
     def checkout(self, tenant_id: str, digest: str, target: Path) -> None:
-        """Place a blob at a path, as a read-only link where the disk allows it, verified byte by byte every time.
+        """Place a read-only copy at a path, verified byte by byte every time; a good one that stands is left.
 
         Raises:
             IntegrityError: The stored bytes are damaged; nothing stands at the target then.
         """
-        source = self._existing(tenant_id, digest)
-        if sha256_file(source) != digest:
-            target.unlink(missing_ok=True)
-            raise IntegrityError(f"blob {digest} is damaged in the store; it was not used. Restore it from a good copy")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and target.samefile(source):
+        row = self._row(tenant_id, digest)
+        if target.is_file() and not target.is_symlink() and _blake3_file(target) == row.blake3:
             return
+        target.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         staging = target.with_name(f".{target.name}.{new_id()}")
         try:
-            os.link(source, staging)
-        except OSError:
             with staging.open("xb") as file:
-                _copy(self._read(source, digest, 0, source.stat().st_size), file, None)
-        os.replace(staging, target)
+                for piece in self._range(row, 0, row.size_bytes):
+                    file.write(piece)
+            staging.chmod(0o440)
+            os.replace(staging, target)
+        finally:
+            staging.unlink(missing_ok=True)
 
-    def sweep(self, older_than_seconds: float = 86_400) -> int:
-        """Delete staged files that a crash left behind; return how many."""
-        count = 0
-        for path in self._root.glob("*/staging/*"):
-            if time.time() - path.stat().st_mtime > older_than_seconds:
-                path.unlink(missing_ok=True)
-                count += 1
-        return count
-
-    def _commit(self, tenant_id: str, staging: Path, digest: str) -> None:
-        final = self._path(tenant_id, digest)
-        if final.exists():
-            if sha256_file(final) == digest:
-                return
-            os.replace(final, final.with_name(f"{digest}.damaged-{new_id()}"))
-        folder_is_new = not final.parent.exists()
-        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        staging.chmod(0o440)
-        os.replace(staging, final)
-        sync_folder(final.parent)
-        if folder_is_new:
-            sync_folder(final.parent.parent)
-
-    @staticmethod
-    def _read(path: Path, digest: str | None, start: int, length: int) -> Iterator[bytes]:
-        hasher = hashlib.sha256()
-        with _open_regular(path) as file:
-            file.seek(start)
-            while length > 0 and (piece := file.read(min(_PIECE, length))):
-                length -= len(piece)
-                hasher.update(piece)
-                if length <= 0 and digest is not None and hasher.hexdigest() != digest:
-                    raise IntegrityError(f"blob {digest} is damaged in the store; restore it from a good copy")
-                yield piece
-        if length > 0 and digest is not None:
-            raise IntegrityError(f"blob {digest} is shorter than it was; restore it from a good copy")
-
-    def _existing(self, tenant_id: str, digest: str) -> Path:
-        path = self._path(tenant_id, digest)
-        if not path.is_file() or path.is_symlink():
+    def _row(self, tenant_id: str, digest: str) -> BlobRow:
+        with self.database.session(tenant_id, read_only=True) as session:
+            row = session.scalars(sa.select(BlobRow).where(BlobRow.digest == check_digest(digest))).one_or_none()
+        if row is None:
             raise NotFound(f"there are no bytes with the digest {digest} here")
-        return path
+        return row
 
-    def _path(self, tenant_id: str, digest: str) -> Path:
-        return self._root / tenant_id / check_digest(digest)[:2] / digest
+    def _range(self, row: BlobRow, start: int, end: int) -> Iterator[bytes]:
+        position = start
+        try:
+            for piece in self._verified(row, start, end):
+                position += len(piece)
+                yield piece
+        except IntegrityError as error:
+            raise IntegrityError(f"file {row.digest} is damaged in the store: {error}") from error
+        if position < end:
+            raise IntegrityError(
+                f"file {row.digest} ends at byte {position} of {end}: its index is damaged; rebuild it"
+            )
 
-    def _folder(self, tenant_id: str, name: str) -> Path:
-        path = self._root / tenant_id / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return path
+    def _verified(self, row: BlobRow, start: int, end: int) -> Iterator[bytes]:
+        """Read ahead in threads, and hand out in order."""
+        waiting: deque[tuple[list[PiecePlace], Future[list[bytes | memoryview]]]] = deque()
+        try:
+            for run in _runs(_until(pieces_of(self.database, row.tenant_id, row.id, start), end)):
+                segments = [place.segment for place in run]
+                waiting.append((run, self.threads.submit(self.reader.contents, row.tenant_id, segments)))
+                if len(waiting) > _AHEAD:
+                    yield from _clipped(*waiting.popleft(), start, end)
+            while waiting:
+                yield from _clipped(*waiting.popleft(), start, end)
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
 
-def sync_folder(path: Path) -> None:
-    """Make renames inside a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _clipped(
+    run: list[PiecePlace], contents: Future[list[bytes | memoryview]], start: int, end: int
+) -> Iterator[bytes]:
+    for place, content in zip(run, contents.result(), strict=True):
+        first, last = max(0, start - place.start), min(len(content), end - place.start)
+        yield bytes(content) if (first, last) == (0, len(content)) else bytes(content[first:last])
 
 
-def _open_regular(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+def _until(places: Iterator[PiecePlace], end: int) -> Iterator[PiecePlace]:
+    for place in places:
+        if place.start >= end:
+            return
+        yield place
+
+
+def _runs(places: Iterator[PiecePlace]) -> Iterator[list[PiecePlace]]:
+    """Join pieces whose segments lie behind one another in a pack, so that they are read at once."""
+    run: list[PiecePlace] = []
+    size = 0
+    for place in places:
+        last = run[-1].segment if run else None
+        follows = last and (last.pack_id, last.offset + last.stored_size) == (
+            place.segment.pack_id,
+            place.segment.offset,
+        )
+        if run and (not follows or size + place.segment.size > _RUN_BYTES):
+            yield run
+            run, size = [], 0
+        run.append(place)
+        size += place.segment.size
+    if run:
+        yield run
 
 
 def _pieces(stream: Iterable[bytes] | BinaryIO | Path | bytes) -> Iterator[bytes]:
@@ -203,12 +227,7 @@ def _pieces(stream: Iterable[bytes] | BinaryIO | Path | bytes) -> Iterator[bytes
         yield from stream
 
 
-def _copy(pieces: Iterable[bytes], file: BinaryIO, max_bytes: int | None) -> tuple[str, int]:
-    hasher, size = hashlib.sha256(), 0
-    for piece in pieces:
-        size += len(piece)
-        if max_bytes is not None and size > max_bytes:
-            raise TooLarge(f"more than {max_bytes} bytes; nothing was kept")
-        hasher.update(piece)
-        file.write(piece)
-    return hasher.hexdigest(), size
+def _blake3_file(path: Path) -> str:
+    hasher = blake3(max_threads=blake3.AUTO)
+    hasher.update_mmap(path)
+    return hasher.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
 
-__all__ = ["Base", "Identified", "Json", "TenantOwned", "Timestamp", "Uuid"]
+__all__ = ["Base", "Identified", "Json", "TenantOwned", "Timestamp", "Uuid", "names_blobs"]
 
 Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """A JSON column: JSONB on Postgres, text on SQLite."""
@@ -53,6 +54,15 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {datetime: Timestamp(), dict[str, Any]: Json, list[Any]: Json, list[str]: Json}
+
+
+def names_blobs(as_long_as: Callable[[Any], sa.ColumnElement[bool]] | None = None) -> dict[str, Any]:
+    """Return the ``info`` of a column that holds digests of files: the store keeps every file that a row names.
+
+    Args:
+        as_long_as: From the mapped class to the condition under which a row's names count; None: they always do.
+    """
+    return {"names_blobs": as_long_as or (lambda _: sa.true())}
 
 
 class Identified:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tunery.kit.clock import now
-from tunery.platform.db.base import Base, Identified, TenantOwned, Uuid
+from tunery.platform.db.base import Base, Identified, TenantOwned, Uuid, names_blobs
 
 __all__ = ["Job", "JobEvent"]
 
@@ -26,7 +26,7 @@ class Job(Identified, TenantOwned, Base):
     __table_args__ = (sa.Index("ix_jobs_status_handed_at", "status", "handed_at"),)
 
     kind: Mapped[str] = mapped_column(sa.String(100))
-    payload: Mapped[dict[str, Any]]
+    payload: Mapped[dict[str, Any]] = mapped_column(info=names_blobs(lambda job: job.status.in_(("queued", "running"))))
     status: Mapped[str] = mapped_column(sa.String(20), default="queued")
     subject: Mapped[str | None] = mapped_column(sa.String(200), index=True)
     created_by: Mapped[str] = mapped_column(sa.String(320), default="system")

@@ -51,7 +51,7 @@ def prepare_version(ground: Ground, tenant_id: str, files: list[ArtifactFile] | 
         report = refuse_remote_code(inspect_folder(files))
         kept = [(name, ground.blobs.put(tenant_id, files / name)) for name in report.files]
         return Prepared(kept, report)
-    kept = [(f.path, Blob(f.digest, ground.blobs.size(tenant_id, f.digest))) for f in files]
+    kept = [(f.path, ground.blobs.claim(tenant_id, f.digest)) for f in files]
     build_manifest("full", kept, None)
     with scratch_folder(ground.settings, "inspect") as staging:
         for path, blob in kept:

@@ -263,6 +263,24 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_models_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
+        "packs",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("schema", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("checksum", sa.String(length=64), nullable=False),
+        sa.Column("doomed_at", base.Timestamp(timezone=True), nullable=True),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_packs_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_packs")),
+    )
+    with op.batch_alter_table("packs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_packs_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
         "pipelines",
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
@@ -305,6 +323,30 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("signing_keys", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_signing_keys_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "blobs",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("schema", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("blake3", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("media_type", sa.String(length=200), nullable=False),
+        sa.Column("pack_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("touched_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["pack_id"], ["packs.id"], name=op.f("fk_blobs_pack_id_packs"), ondelete="RESTRICT"),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_blobs_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_blobs")),
+        sa.UniqueConstraint("tenant_id", "digest", name=op.f("uq_blobs_tenant_id_digest")),
+    )
+    with op.batch_alter_table("blobs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_blobs_pack_id"), ["pack_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_blobs_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
         "dataset_versions",
@@ -468,6 +510,63 @@ def upgrade() -> None:
     with op.batch_alter_table("pipeline_stages", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_pipeline_stages_pipeline_id"), ["pipeline_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_pipeline_stages_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "segments",
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("codec", sa.String(length=20), nullable=False),
+        sa.Column("pack_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("stored_size", sa.Integer(), nullable=False),
+        sa.Column("reference_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("touched_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["pack_id"], ["packs.id"], name=op.f("fk_segments_pack_id_packs"), ondelete="RESTRICT"),
+        sa.ForeignKeyConstraint(
+            ["reference_number"],
+            ["segments.number"],
+            name=op.f("fk_segments_reference_number_segments"),
+            ondelete="RESTRICT",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_segments_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_segments")),
+        sa.UniqueConstraint("tenant_id", "hash", name=op.f("uq_segments_tenant_id_hash")),
+    )
+    with op.batch_alter_table("segments", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_segments_pack_id"), ["pack_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_segments_reference_number"), ["reference_number"], unique=False)
+        batch_op.create_index(batch_op.f("ix_segments_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "blob_pieces",
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("blob_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("start", sa.BigInteger(), nullable=False),
+        sa.Column("segment_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("key", sa.String(length=16), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["blob_id"], ["blobs.id"], name=op.f("fk_blob_pieces_blob_id_blobs"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["segment_number"],
+            ["segments.number"],
+            name=op.f("fk_blob_pieces_segment_number_segments"),
+            ondelete="RESTRICT",
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_blob_pieces_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("blob_id", "position", name=op.f("pk_blob_pieces")),
+    )
+    with op.batch_alter_table("blob_pieces", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_blob_pieces_segment_number"), ["segment_number"], unique=False)
+        batch_op.create_index(batch_op.f("ix_blob_pieces_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
         "deployments",
@@ -766,6 +865,17 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_deployments_tenant_id"))
 
     op.drop_table("deployments")
+    with op.batch_alter_table("blob_pieces", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_blob_pieces_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_blob_pieces_segment_number"))
+
+    op.drop_table("blob_pieces")
+    with op.batch_alter_table("segments", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_segments_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_segments_reference_number"))
+        batch_op.drop_index(batch_op.f("ix_segments_pack_id"))
+
+    op.drop_table("segments")
     with op.batch_alter_table("pipeline_stages", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_pipeline_stages_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_pipeline_stages_pipeline_id"))
@@ -798,6 +908,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_dataset_versions_dataset_id"))
 
     op.drop_table("dataset_versions")
+    with op.batch_alter_table("blobs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_blobs_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_blobs_pack_id"))
+
+    op.drop_table("blobs")
     with op.batch_alter_table("signing_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_signing_keys_tenant_id"))
 
@@ -807,6 +922,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_pipelines_key"))
 
     op.drop_table("pipelines")
+    with op.batch_alter_table("packs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_packs_tenant_id"))
+
+    op.drop_table("packs")
     with op.batch_alter_table("models", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_models_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_models_category"))

@@ -1,0 +1,146 @@
+"""Look every byte over: segments present, unsealed, decoded, hashed; damage is named, and mended from a mirror."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+from blake3 import blake3
+from sqlalchemy.orm import Session
+
+from tunery.errors import IntegrityError, NotFound, TuneryError, Unavailable
+from tunery.kit.ids import new_id
+from tunery.platform.blobs.backends import Backend
+from tunery.platform.blobs.packs import pack_name, read_footer
+from tunery.platform.blobs.segments import Found, find_segments
+from tunery.platform.blobs.store import BlobStore
+from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
+
+__all__ = ["Damage", "check", "mend"]
+
+_READ_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that is not as it should be.
+
+    Attributes:
+        pack_id: The pack it lies in; empty where the index itself is wrong.
+        reason: What is wrong, for people.
+        segments: Hashes of the damaged segments, hex; empty where only the frame of the pack is damaged.
+        files: Digests of the files that cannot be read whole because of it.
+        mended: Whether a good copy was put in its place.
+    """
+
+    pack_id: str
+    reason: str
+    segments: list[str]
+    files: list[str]
+    mended: bool = False
+
+
+def check(store: BlobStore, tenant_id: str, *, quick: bool = False) -> Iterator[Damage]:
+    """Yield what is damaged or missing in a tenant's store.
+
+    Args:
+        store: The store.
+        tenant_id: Whose bytes to look over.
+        quick: Compare the packs with their checksums only, without opening each segment.
+    """
+    yield from _index_faults(store, tenant_id)
+    with store.database.session(tenant_id, read_only=True) as session:
+        packs = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_(None)).order_by(Pack.id)).all()
+    for pack in packs:
+        reason = _fault_of(store, tenant_id, pack)
+        if reason or not quick:
+            bad = _bad_segments(store, tenant_id, pack.id)
+            if reason or bad:
+                files = _files_of(store, tenant_id, [one.number for one in bad])
+                yield Damage(pack.id, reason or "segments do not decode", [one.hash.hex() for one in bad], files)
+
+
+def mend(store: BlobStore, tenant_id: str, damage: Damage, mirror: Backend) -> Damage:
+    """Put a good copy of a damaged pack in its place; the damaged one is kept aside under ``damaged/``.
+
+    Raises:
+        NotFound: The mirror has no such pack. IntegrityError: its copy is damaged too; nothing was changed.
+    """
+    name = pack_name(tenant_id, damage.pack_id)
+    with store.database.session(tenant_id, read_only=True) as session:
+        pack = session.get_one(Pack, damage.pack_id)
+    good = mirror.read(name)
+    if blake3(good).hexdigest() != pack.checksum:
+        raise IntegrityError(f"the mirror's copy of pack {damage.pack_id} is damaged too; nothing was changed")
+    with contextlib.suppress(NotFound):
+        store.backend.put(f"damaged/{name}.{new_id()}", store.backend.read(name))
+    staged = store.staging / new_id()
+    staged.write_bytes(good)
+    store.backend.place(name, staged)
+    reason = _fault_of(store, tenant_id, pack)
+    if reason or _bad_segments(store, tenant_id, pack.id):
+        raise IntegrityError(f"pack {damage.pack_id} is still damaged after it was put back: {reason}")
+    return replace(damage, mended=True)
+
+
+def _fault_of(store: BlobStore, tenant_id: str, pack: Pack) -> str:
+    name = pack_name(tenant_id, pack.id)
+    try:
+        hasher, position = blake3(), 0
+        while position < pack.size_bytes:
+            length = min(_READ_BYTES, pack.size_bytes - position)
+            hasher.update(store.backend.read(name, position, length))
+            position += length
+        if hasher.hexdigest() != pack.checksum:
+            return "its bytes are not those that were written"
+        read_footer(store.backend, store.keyring, tenant_id, pack.id, pack.size_bytes)
+    except Unavailable:
+        raise
+    except TuneryError as error:
+        return str(error)
+    return ""
+
+
+def _bad_segments(store: BlobStore, tenant_id: str, pack_id: str) -> list[Found]:
+    """Segments of the pack that cannot be read, those that lean on a damaged one elsewhere included."""
+    with store.database.session(tenant_id, read_only=True) as session:
+        found = find_segments(session, Segment.pack_id == pack_id)
+    bad = []
+    for one in found:
+        try:
+            store.reader.content(tenant_id, one)
+        except Unavailable:
+            raise
+        except TuneryError:
+            bad.append(one)
+    return bad
+
+
+def _files_of(store: BlobStore, tenant_id: str, numbers: list[int]) -> list[str]:
+    with store.database.session(tenant_id, read_only=True) as session:
+        needed = sa.select(Segment.number).where(
+            sa.or_(Segment.number.in_(numbers), Segment.reference_number.in_(numbers))
+        )
+        rows = sa.select(BlobRow.digest).join(Piece, Piece.blob_id == BlobRow.id)
+        return sorted(set(session.scalars(rows.where(Piece.segment_number.in_(needed)))))
+
+
+def _index_faults(store: BlobStore, tenant_id: str) -> Iterator[Damage]:
+    """Files whose pieces do not follow one another from the first byte to the last."""
+    with store.database.session(tenant_id, read_only=True) as session:
+        rows = session.execute(sa.select(BlobRow.id, BlobRow.digest, BlobRow.size_bytes)).all()
+        for blob_id, digest, size in rows:
+            if _covered(session, blob_id) != size:
+                yield Damage("", f"the pieces of file {digest} do not make up its {size} bytes", [], [digest])
+
+
+def _covered(session: Session, blob_id: str) -> int:
+    statement = sa.select(Piece.start, Segment.size).join(Segment, Piece.segment_number == Segment.number)
+    end = 0
+    for start, size in session.execute(statement.where(Piece.blob_id == blob_id).order_by(Piece.position)):
+        if start != end:
+            return -1
+        end += size
+    return end

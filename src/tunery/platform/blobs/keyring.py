@@ -1,0 +1,162 @@
+"""Keys: one for each pack, wrapped by a key of its tenant, wrapped by the master key.
+
+    <tenant id>/tenant/<key id>      {"schema": 1, "master", "wrapped"}; the newest wraps
+    <tenant id>/packs/<pack id>      {"schema": 1, "tenant", "wrapped"}
+
+They lie in a place of their own, in neither the database nor its backup: a backup that is put back must not bring back
+what was destroyed. Crash: a pack's key is durable before the pack, and a key without a pack is taken away like the pack
+without a row. Two at once: each may make a key of the tenant's, and both count.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections import OrderedDict
+from datetime import datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tunery.errors import IntegrityError, NotFound
+from tunery.kit.ids import new_id
+from tunery.platform.blobs.backends import Backend
+from tunery.platform.blobs.master_keys import MasterKey, unwrap, wrap
+
+__all__ = ["Keyring"]
+
+_CACHED = 4096
+
+
+class Keyring:
+    """The keys of every pack.
+
+    Args:
+        backend: Where wrapped keys lie.
+        masters: Master keys; the first wraps, all unwrap, so that an old one can be retired after ``rotate``.
+    """
+
+    def __init__(self, backend: Backend, masters: list[MasterKey]) -> None:
+        self._backend = backend
+        self._masters = masters
+        self._lock = threading.Lock()
+        self._tenant_keys: dict[tuple[str, str], bytes] = {}
+        self._pack_keys: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+
+    def make(self, tenant_id: str, pack_id: str) -> bytes:
+        """Make, keep and return the key of a new pack."""
+        key = AESGCM.generate_key(256)
+        self._keep(tenant_id, pack_id, key)
+        return key
+
+    def of(self, tenant_id: str, pack_id: str) -> bytes:
+        """Return a pack's key.
+
+        Raises:
+            NotFound: It was destroyed, or never was. Unavailable: The keys, or the master key, are away.
+            IntegrityError: The key was damaged or swapped.
+        """
+        with self._lock:
+            if (key := self._pack_keys.get((tenant_id, pack_id))) is not None:
+                self._pack_keys.move_to_end((tenant_id, pack_id))
+                return key
+        kept = self._read(_pack_name(tenant_id, pack_id))
+        key = unwrap(self._tenant_key(tenant_id, kept["tenant"]), kept["wrapped"], f"{tenant_id}:{pack_id}")
+        self._remember(tenant_id, pack_id, key)
+        return key
+
+    def destroy(self, tenant_id: str, pack_id: str) -> None:
+        """Destroy a pack's key; its bytes can never be read again, wherever a copy of them lies."""
+        self._backend.delete(_pack_name(tenant_id, pack_id))
+        with self._lock:
+            self._pack_keys.pop((tenant_id, pack_id), None)
+
+    def packs(self, tenant_id: str) -> list[str]:
+        """Return the packs of a tenant that have a key."""
+        return sorted(entry.name.rpartition("/")[2] for entry in self._backend.entries(f"{tenant_id}/packs"))
+
+    def rotate(self, tenant_id: str) -> int:
+        """Give the tenant a new key under the first master key and wrap its packs' keys with it; no data is rewritten.
+
+        Interrupted, it may be repeated. The old keys stay until ``retire``, for another process may be using them.
+
+        Returns:
+            How many keys of packs were wrapped anew.
+        """
+        self._make_tenant_key(tenant_id)
+        packs = self.packs(tenant_id)
+        for pack_id in packs:
+            self._keep(tenant_id, pack_id, self.of(tenant_id, pack_id))
+        return len(packs)
+
+    def retire(self, tenant_id: str, before: datetime) -> int:
+        """Destroy the tenant's keys that were replaced before that moment and wrap nothing; return how many."""
+        entries = sorted(self._backend.entries(f"{tenant_id}/tenant"), key=lambda entry: entry.name)
+        if len(entries) < 2 or entries[-1].modified_at >= before:
+            return 0
+        used = {self._read(_pack_name(tenant_id, pack_id))["tenant"] for pack_id in self.packs(tenant_id)}
+        old = [e.name for e in entries[:-1] if e.name.rpartition("/")[2] not in used]
+        for name in old:
+            self._backend.delete(name)
+            self._tenant_keys.pop((tenant_id, name.rpartition("/")[2]), None)
+        return len(old)
+
+    def _keep(self, tenant_id: str, pack_id: str, key: bytes) -> None:
+        key_id = max(self._tenant_key_ids(tenant_id), default="") or self._make_tenant_key(tenant_id)
+        wrapped = wrap(self._tenant_key(tenant_id, key_id), key, f"{tenant_id}:{pack_id}")
+        self._write(_pack_name(tenant_id, pack_id), {"tenant": key_id}, wrapped)
+        self._remember(tenant_id, pack_id, key)
+
+    def _remember(self, tenant_id: str, pack_id: str, key: bytes) -> None:
+        with self._lock:
+            self._pack_keys[tenant_id, pack_id] = key
+            if len(self._pack_keys) > _CACHED:
+                self._pack_keys.popitem(last=False)
+
+    def _make_tenant_key(self, tenant_id: str) -> str:
+        key_id, key = new_id(), AESGCM.generate_key(256)
+        master = self._masters[0]
+        wrapped = master.wrap(key, f"{tenant_id}:{key_id}")
+        self._write(_tenant_name(tenant_id, key_id), {"master": master.id}, wrapped)
+        self._tenant_keys[tenant_id, key_id] = key
+        return key_id
+
+    def _tenant_key_ids(self, tenant_id: str) -> list[str]:
+        return [entry.name.rpartition("/")[2] for entry in self._backend.entries(f"{tenant_id}/tenant")]
+
+    def _tenant_key(self, tenant_id: str, key_id: str) -> bytes:
+        if (tenant_id, key_id) not in self._tenant_keys:
+            try:
+                kept = self._read(_tenant_name(tenant_id, key_id))
+            except NotFound as error:
+                raise IntegrityError(
+                    f"the tenant's key {key_id} is missing; put the keys back from their copy"
+                ) from error
+            masters = {master.id: master for master in self._masters}
+            if kept["master"] not in masters:
+                raise IntegrityError(
+                    f"the master key {kept['master']} is needed and {', '.join(masters)} is here; give the right one"
+                )
+            key = masters[kept["master"]].unwrap(kept["wrapped"], f"{tenant_id}:{key_id}")
+            self._tenant_keys[tenant_id, key_id] = key
+        return self._tenant_keys[tenant_id, key_id]
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            kept = json.loads(self._backend.read(name))
+            return {**kept, "wrapped": base64.b64decode(kept["wrapped"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(f"the key {name} is damaged; put it back from its copy") from error
+
+    def _write(self, name: str, about: dict[str, str], wrapped: bytes) -> None:
+        data = {"schema": 1, **about, "wrapped": base64.b64encode(wrapped).decode("ascii")}
+        self._backend.put(name, json.dumps(data).encode())
+
+
+def _pack_name(tenant_id: str, pack_id: str) -> str:
+    return f"{tenant_id}/packs/{pack_id}"
+
+
+def _tenant_name(tenant_id: str, key_id: str) -> str:
+    return f"{tenant_id}/tenant/{key_id}"

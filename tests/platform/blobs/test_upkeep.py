@@ -1,0 +1,224 @@
+"""Near copies, collection, destruction, check, rebuild."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from tests.platform.blobs.conftest import Shelf
+from tunery.errors import IntegrityError, NotFound
+from tunery.platform.blobs.backends import LocalBackend
+from tunery.platform.blobs.checking import check, mend
+from tunery.platform.blobs.collecting import Collected, collect
+from tunery.platform.blobs.destroying import destroy
+from tunery.platform.blobs.rebuilding import rebuild
+from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
+from tunery.platform.blobs.usage import use_of
+from tunery.platform.jobs import Job
+
+NO_GRACE = timedelta(0)
+
+
+def model(words: NDArray[np.uint16]) -> bytes:
+    """A safetensors file of eight bfloat16 tensors."""
+    size = 2 * words.size // 8
+    tensors = {
+        f"layer.{n}": {"dtype": "BF16", "shape": [size // 2], "data_offsets": [n * size, (n + 1) * size]}
+        for n in range(8)
+    }
+    header = json.dumps(tensors).encode()
+    return len(header).to_bytes(8, "little") + header + words.tobytes()
+
+
+def base_words(seed: int) -> NDArray[np.uint16]:
+    floats = np.random.default_rng(seed).standard_normal(400_000, np.float32)
+    return (floats.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def moved(words: NDArray[np.uint16], seed: int) -> NDArray[np.uint16]:
+    """The same words, a third of them one or two units in the last place higher."""
+    return words + np.random.default_rng(seed).choice(np.array([0, 0, 0, 0, 1, 2], np.uint16), words.size)
+
+
+def family(seed: int = 1) -> tuple[bytes, bytes]:
+    """A base and a near copy of it."""
+    words = base_words(seed)
+    return model(words), model(moved(words, seed + 1))
+
+
+def name_nothing(shelf: Shelf, *, dry_run: bool = False) -> Collected:
+    return collect(shelf.store, shelf.tenant_id, grace=NO_GRACE, dry_run=dry_run)
+
+
+def test_a_near_copy_costs_a_fraction_and_comes_back_whole(shelf: Shelf) -> None:
+    base, near = family()
+    first = shelf.put(base)
+    second = shelf.put(near, like=first)
+    deltas = [row for row in shelf.segments() if row.codec.startswith("delta")]
+    assert len(deltas) == 8
+    assert sum(row.stored_size for row in deltas) < 0.2 * len(near)
+    assert (shelf.read(first), shelf.read(second)) == (base, near)
+
+
+def test_a_delta_leans_on_the_base_never_on_a_delta(shelf: Shelf) -> None:
+    words = base_words(1)
+    base, near, nearer = model(words), model(moved(words, 2)), model(moved(moved(words, 2), 3))
+    digests = [shelf.put(base)]
+    digests += [shelf.put(near, like=digests[0])]
+    digests += [shelf.put(nearer, like=digests[1])]
+    rows = {row.number: row for row in shelf.segments()}
+    references = {row.reference_number for row in rows.values()} - {None}
+    assert references
+    assert all(rows[number].reference_number is None for number in references if number)
+    assert [shelf.read(digest) for digest in digests] == [base, near, nearer]
+
+
+def test_what_nothing_names_is_collected_and_a_dry_run_says_exactly_that(shelf: Shelf) -> None:
+    digest = shelf.put(os.urandom(500_000))
+    told = name_nothing(shelf, dry_run=True)
+    assert shelf.read(digest)
+    assert name_nothing(shelf) == told
+    assert told.files == [digest]
+    assert told.freed_bytes > 500_000
+    assert (shelf.packs, shelf.leftovers, shelf.segments(), shelf.pack_rows()) == ([], [], [], [])
+    with pytest.raises(NotFound):
+        shelf.read(digest)
+
+
+def test_what_was_touched_within_the_grace_stays(shelf: Shelf) -> None:
+    digest = shelf.put(b"x" * 1000)
+    assert collect(shelf.store, shelf.tenant_id, grace=timedelta(hours=1)).files == []
+    assert shelf.read(digest)
+
+
+def test_a_base_that_others_lean_on_keeps_its_bytes_and_usage_says_so(shelf: Shelf) -> None:
+    base, near = family()
+    first = shelf.put(base)
+    second = shelf.put(near, like=first)
+    keep_only(shelf, second)
+    with shelf.ground.database.session(shelf.tenant_id) as session:
+        use = use_of(session)
+    assert use.files == 1
+    assert use.pinned_bytes > 0.5 * len(base)
+    assert shelf.read(second) == near
+
+
+def keep_only(shelf: Shelf, digest: str) -> None:
+    """Collect with a waiting job that names this file alone."""
+    with shelf.ground.database.session(shelf.tenant_id) as session:
+        session.add(Job(kind="test", payload={"files": [{"digest": digest}]}))
+    name_nothing(shelf)
+
+
+def test_a_mostly_dead_pack_is_emptied_into_a_new_one(shelf: Shelf) -> None:
+    shared = os.urandom(100_000)
+    shelf.put(shared + os.urandom(900_000))
+    kept = shelf.put(shared)
+    before = sum(path.stat().st_size for path in shelf.packs)
+    keep_only(shelf, kept)
+    after = sum(path.stat().st_size for path in shelf.packs)
+    assert shelf.read(kept) == shared
+    assert after < before - 850_000
+    assert shelf.leftovers == []
+
+
+def test_destroyed_bytes_are_gone_from_packs_and_keys_and_others_stay(shelf: Shelf, tmp_path: Path) -> None:
+    shared = os.urandom(200_000)
+    doomed = shelf.put(shared + b"the person " * 50_000)
+    kept = shelf.put(shared + b"another person " * 30_000)
+    saved = tmp_path / "backup"
+    shutil.copytree(shelf.ground.settings.home / "store" / "packs", saved)
+    gone = destroy(shelf.store, shelf.tenant_id, [doomed])
+    with pytest.raises(NotFound):
+        shelf.read(doomed)
+    assert shelf.read(kept) == shared + b"another person " * 30_000
+    for pack_id in gone.pack_ids:
+        with pytest.raises(NotFound):
+            shelf.store.keyring.of(shelf.tenant_id, pack_id)
+        assert (saved / shelf.tenant_id / pack_id).is_file()
+    assert shelf.leftovers == []
+
+
+def test_destroying_a_base_leaves_its_near_copies_whole_and_leaning_on_nothing(shelf: Shelf) -> None:
+    base, near = family()
+    first = shelf.put(base)
+    second = shelf.put(near, like=first)
+    old = {path.name for path in shelf.packs}
+    destroy(shelf.store, shelf.tenant_id, [first])
+    assert shelf.read(second) == near
+    assert all(row.reference_number is None for row in shelf.segments())
+    assert old.isdisjoint(path.name for path in shelf.packs)
+
+
+def test_destroying_what_is_not_here_destroys_nothing(shelf: Shelf) -> None:
+    digest = shelf.put(b"here")
+    with pytest.raises(NotFound):
+        destroy(shelf.store, shelf.tenant_id, [digest, "0" * 64])
+    assert shelf.read(digest) == b"here"
+
+
+def test_every_flipped_bit_is_found_and_named(shelf: Shelf) -> None:
+    base, near = family()
+    first = shelf.put(base)
+    second = shelf.put(near, like=first)
+    assert list(check(shelf.store, shelf.tenant_id)) == []
+    rng = random.Random(5)
+    for _ in range(20):
+        path = rng.choice(shelf.packs)
+        good = path.read_bytes()
+        position = rng.randrange(len(good))
+        path.chmod(0o600)
+        path.write_bytes(good[:position] + bytes([good[position] ^ 1 << rng.randrange(8)]) + good[position + 1 :])
+        (damage, *_) = list(check(shelf.store, shelf.tenant_id))
+        assert damage.pack_id == path.name
+        hit = [
+            s for s in shelf.segments() if s.pack_id == path.name and s.offset <= position < s.offset + s.stored_size
+        ]
+        assert damage.segments == [s.hash.hex() for s in hit]
+        assert bool(damage.files) == bool(hit)
+        path.write_bytes(good)
+    assert (shelf.read(first), shelf.read(second)) == (base, near)
+
+
+def test_damage_is_mended_from_a_mirror_and_the_damaged_copy_kept_aside(shelf: Shelf, tmp_path: Path) -> None:
+    digest = shelf.put(os.urandom(300_000))
+    mirror = tmp_path / "mirror"
+    shutil.copytree(shelf.ground.settings.home / "store" / "packs", mirror)
+    (path,) = shelf.packs
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:1000])
+    (damage,) = list(check(shelf.store, shelf.tenant_id))
+    assert damage.files == [digest]
+    assert mend(shelf.store, shelf.tenant_id, damage, LocalBackend(mirror)).mended
+    assert list(check(shelf.store, shelf.tenant_id)) == []
+    assert len(shelf.read(digest)) == 300_000
+    shutil.rmtree(mirror)
+    path.unlink()
+    (damage,) = list(check(shelf.store, shelf.tenant_id))
+    with pytest.raises((NotFound, IntegrityError)):
+        mend(shelf.store, shelf.tenant_id, damage, LocalBackend(mirror))
+
+
+def test_a_lost_index_is_rebuilt_from_the_packs(shelf: Shelf) -> None:
+    base, near = family()
+    files = {shelf.put(base): base}
+    files[shelf.put(near, like=next(iter(files)))] = near
+    files[shelf.put(b"small")] = b"small"
+    with shelf.ground.database.session(shelf.tenant_id) as session:
+        for table in (Piece, BlobRow, Segment, Pack):
+            if table is Segment:
+                session.execute(sa.delete(Segment).where(Segment.reference_number.is_not(None)))
+            session.execute(sa.delete(table))
+    found = rebuild(shelf.store, shelf.tenant_id)
+    assert found.files == sorted(files)
+    assert {digest: shelf.read(digest) for digest in files} == files
+    assert rebuild(shelf.store, shelf.tenant_id).files == sorted(files)
