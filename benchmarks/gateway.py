@@ -37,7 +37,7 @@ def serve(folder: Path, arguments: argparse.Namespace) -> None:
     """Deploy the model, and let a client process ask it on both ways."""
     import uvicorn
 
-    from tunery.app import build_house
+    from tunery.app import build_house, server_config
     from tunery.identity.operations import OWNER_TOKEN
     from tunery.platform.telemetry import configure_logging
     from tunery.settings import Settings
@@ -46,7 +46,7 @@ def serve(folder: Path, arguments: argparse.Namespace) -> None:
     configure_logging(settings)
     house = build_house(settings, with_worker=False)
     house.start()
-    server = uvicorn.Server(uvicorn.Config(house.app, port=0, log_config=None, access_log=False))
+    server = uvicorn.Server(server_config(house.app, port=0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
