@@ -21,6 +21,7 @@ ROOMS = (
     "evaluation",
     "promotion",
     "serving",
+    "storage",
     "pipelines",
     "api",
 )

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     context_length: int = Field(2048, ge=128, description="Tokens of context of an engine, at most the model's own.")
     engine_start_seconds: float = Field(300, gt=0, description="Seconds an engine may take until it answers.")
     max_upload_bytes: int = Field(200_000_000_000, gt=0, description="Largest upload, in bytes.")
+    upload_expiry_hours: float = Field(
+        24, gt=0, description="Hours without a new part after which an upload in parts is given up."
+    )
     max_request_bytes: int = Field(10_000_000, gt=0, description="Largest body of an inference request, in bytes.")
     max_row_bytes: int = Field(10_000_000, gt=0, description="Longest line of a data file, in bytes.")
     idempotency_seconds: float = Field(

@@ -19,6 +19,9 @@ SDK_NAMES = {"datasets.import": "datasets.import_"}
 CLI_NAMES = {
     "models.version": "models show",
     "models.download": "models pull",
+    "uploads.create": "files upload",
+    "uploads.part": "files upload",
+    "uploads.complete": "files upload",
     "chat.complete": "chat",
     "chat.complete_text": "chat",
     "chat.models": "deployments list",

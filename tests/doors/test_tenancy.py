@@ -175,6 +175,7 @@ def _addresses(things: Things) -> Iterator[tuple[RouteSpec, dict[str, str]]]:
             "model": [things.deployment],
             "version": ["1.0.0"],
             "path": ["adapter_config.json"],
+            "number": ["1"],
             "digest": [things.file],
             "token_id": [things.token_id, things.token_key],
         }
@@ -201,7 +202,7 @@ def _address(spec: RouteSpec, values: dict[str, str]) -> str:
 
 def _invented(values: dict[str, str]) -> dict[str, str]:
     """Return names of the same form that nothing has; versions and paths stay."""
-    return {key: value if key in ("version", "path") else _invent(value) for key, value in values.items()}
+    return {key: value if key in ("version", "path", "number") else _invent(value) for key, value in values.items()}
 
 
 def _invent(value: str) -> str:

@@ -42,6 +42,7 @@ class Things:
     deployment_id: str
     run_id: str
     pipeline_id: str
+    upload_id: str
     token_id: str
     token_key: str
     job_id: str
@@ -98,6 +99,8 @@ def make_things(door: Door, folder: Path) -> Things:
     start = {"recipe": recipe(Things.base), "inputs": {"rows.jsonl": file}}
     pipeline = data_of(http.post("/api/v1/pipelines", json=start))
     token = data_of(http.post("/api/v1/tokens", json={"name": CANARY}))
+    wish = {"digest": hashlib.sha256(b"parts to come").hexdigest(), "sizeBytes": 200_000, "partBytes": 65_536}
+    upload_id = data_of(http.post("/api/v1/uploads", json=wish))["id"]
     return Things(
         file=file,
         base_id=base["id"],
@@ -112,6 +115,7 @@ def make_things(door: Door, folder: Path) -> Things:
         deployment_id=deployment["id"],
         run_id=run["id"],
         pipeline_id=pipeline["id"],
+        upload_id=upload_id,
         token_id=token["id"],
         token_key=token["keyId"],
         job_id=job_id,

@@ -7,6 +7,7 @@ from fastapi import Header
 from tunery.api.schemas import FileView
 from tunery.errors import MalformedRequest, TooLarge, UnsupportedMedia
 from tunery.kit.digests import check_digest
+from tunery.kit.media_types import BYTES, GGUF, SAFETENSORS
 from tunery.platform.http import Call, route
 
 __all__: list[str] = []
@@ -17,7 +18,9 @@ def upload(
     call: Call,
     content_length: int | None = Header(None),
     content_encoding: str | None = Header(None),
+    content_type: str | None = Header(None, description="A model's type refuses bytes that break its format."),
     x_digest: str | None = Header(None, description="SHA-256 that the body must have."),
+    x_like: str | None = Header(None, description="Digest of a stored file that the body may be a near copy of."),
 ) -> FileView:
     """Upload bytes as the raw body; equal bytes are kept once."""
     limit = call.ground.settings.max_upload_bytes
@@ -25,9 +28,17 @@ def upload(
         raise UnsupportedMedia("compressed bodies are not accepted; send the bytes as they are")
     if content_length is not None and content_length > limit:
         raise TooLarge(f"{content_length} bytes are more than the limit of {limit} (TUNERY_MAX_UPLOAD_BYTES)")
-    if x_digest is not None:
-        check_digest(x_digest)
-    blob = call.ground.blobs.put(call.actor.tenant_id, call.body(), expected_digest=x_digest, max_bytes=limit)
+    for digest in (x_digest, x_like):
+        if digest is not None:
+            check_digest(digest)
+    blob = call.ground.blobs.put(
+        call.actor.tenant_id,
+        call.body(),
+        content_type if content_type in (SAFETENSORS, GGUF) else BYTES,
+        x_like,
+        expected_digest=x_digest,
+        max_bytes=limit,
+    )
     if content_length is not None and blob.size_bytes != content_length:
         raise MalformedRequest(f"{content_length} bytes were announced and {blob.size_bytes} came; send them again")
     return FileView(digest=blob.digest, size_bytes=blob.size_bytes)

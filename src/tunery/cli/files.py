@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from tunery.cli.noun import Noun
 from tunery.cli.output import Output, sheet, table
+from tunery.cli.transfers import watching
 from tunery.client import Client
 
 noun = Noun("files", "Uploaded bytes, by digest.")
@@ -18,9 +20,10 @@ noun = Noun("files", "Uploaded bytes, by digest.")
 def upload(
     paths: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, metavar="FILE...", help="Files.")],
 ) -> Output:
-    """Upload files; equal bytes are sent and kept once."""
-    with Client() as client:
-        rows = [client.files.upload(path).model_dump(by_alias=True) | {"path": str(path)} for path in paths]
+    """Upload files; equal bytes are sent and kept once, and what broke off is gone on with."""
+    with Client() as client, watching("upload") as watch:
+        sent = [client.files.upload(path, partial(watch, path.name)) for path in paths]
+    rows = [file.model_dump(by_alias=True) | {"path": str(path)} for file, path in zip(sent, paths, strict=True)]
     for row in rows:
         row["sha256"] = row["digest"]
     return Output(

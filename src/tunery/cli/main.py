@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pipelines": (_THINGS, "Recipes that are being carried out, or were."),
     "jobs": (_THINGS, "Units of the queue: follow, cancel, retry."),
     "files": (_THINGS, "Uploaded bytes, by digest."),
+    "uploads": (_THINGS, "Files on their way in parts."),
     "serve": (_HOUSE, "Serve API, worker and gateway on one port."),
     "worker": (_HOUSE, "Run a worker alone."),
     "tokens": (_HOUSE, "Who may call."),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from tunery.cli.output import Output, note
+from tunery.cli.output import Output, for_machines, note
 
 __all__ = ["INTERRUPTED", "Limit", "Noun", "Offset"]
 
@@ -52,6 +52,7 @@ def _with_json(function: Callable[..., Output | None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def command(*, as_json: bool = False, **arguments: Any) -> None:
+        for_machines.set(as_json)
         try:
             found = function(**arguments, **({"as_json": as_json} if prints_itself else {}))
         except KeyboardInterrupt:

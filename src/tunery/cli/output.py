@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,18 @@ from rich.text import Text
 from tunery.errors import InvalidInput, TuneryError
 from tunery.kit.units import format_bytes, format_seconds
 
-__all__ = ["Output", "confirm", "console", "note", "plain", "plain_text", "print_json", "sheet", "table"]
+__all__ = [
+    "Output",
+    "confirm",
+    "console",
+    "for_machines",
+    "note",
+    "plain",
+    "plain_text",
+    "print_json",
+    "sheet",
+    "table",
+]
 
 _UNSAFE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x1b\\|\x07|$)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]",
@@ -28,6 +40,8 @@ _UNSAFE = re.compile(
 )
 _DIGEST_SHOWN = 12
 _FILE_WIDTH = 120
+for_machines: ContextVar[bool] = ContextVar("for_machines", default=False)
+"""Whether the running command prints JSON, and nothing that moves."""
 _COPIED = {"id", "keyId", "name", "reference"}
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from tunery.cli.output import console, plain_text
+from tunery.cli.output import console, for_machines, plain_text
 
 __all__ = ["watching"]
 
@@ -24,7 +24,8 @@ def watching(verb: str) -> Iterator[Callable[[str, int, int], None]]:
         TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True) as bars:
+    hidden = for_machines.get() or not screen.is_terminal
+    with Progress(*columns, console=screen, disable=hidden, transient=True) as bars:
         tasks = {}
 
         def watch(name: str, done: int, size: int) -> None:

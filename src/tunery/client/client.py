@@ -20,6 +20,7 @@ from tunery.client.system import System
 from tunery.client.tenants import Tenants
 from tunery.client.tokens import Tokens
 from tunery.client.transport import Transport
+from tunery.client.uploads import Uploads
 from tunery.settings import Settings
 
 __all__ = ["Client"]
@@ -55,6 +56,7 @@ class Client:
         self.system = System(self.transport)
         self.tokens = Tokens(self.transport)
         self.tenants = Tenants(self.transport)
+        self.uploads = Uploads(self.transport)
 
     @property
     def settings(self) -> Settings:

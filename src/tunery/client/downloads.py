@@ -20,6 +20,7 @@ WatchFile = Callable[[str, int, int], None]
 """Called with a file's path, the bytes of it that are here, and its size."""
 
 _ATTEMPTS = 5
+"""Attempts in a row that bring no byte."""
 
 
 def fetch_version(transport: Transport, version: VersionView, folder: Path, watch: WatchFile | None = None) -> Path:
@@ -103,8 +104,12 @@ def _fetch_file(transport: Transport, path: str, target: Path, file: dict[str, A
     path_of_part = target.with_name(target.name + ".part")
     try:
         part = _Part(path_of_part, size)
+        found = part.size
         try:
             _fill(transport, path, part, digest, size, lambda done: watch and watch(file["path"], done, size))
+            if found and part.digest.hexdigest() != digest:  # what an earlier process left was of another file
+                part.restart()
+                _fill(transport, path, part, digest, size, lambda done: watch and watch(file["path"], done, size))
         finally:
             part.close()
     except OSError as error:
@@ -116,10 +121,8 @@ def _fetch_file(transport: Transport, path: str, target: Path, file: dict[str, A
 
 
 def _fill(transport: Transport, path: str, part: _Part, digest: str, size: int, watch: Callable[[int], object]) -> None:
-    for attempt in range(1, _ATTEMPTS + 1):
-        if part.size == size:
-            return
-        before = part.size
+    stalled, furthest = 0, part.size
+    while part.size != size:
         headers = {"Range": f"bytes={part.size}-", "If-Range": f'"{digest}"', "Accept-Encoding": "identity"}
         try:
             with transport.stream("GET", path, headers=headers) as response:
@@ -130,8 +133,10 @@ def _fill(transport: Transport, path: str, part: _Part, digest: str, size: int, 
                     watch(part.size)
                     if part.size > size:
                         return
-        except Unavailable:
-            if attempt == _ATTEMPTS and part.size == before:
-                raise
-    if part.size < size:
-        raise Unavailable(f"the download broke off {_ATTEMPTS} times at {part.size} of {size} bytes; run it again")
+            broken = Unavailable(f"the server sent {part.size} of {size} bytes and ended; run it again")
+        except Unavailable as error:
+            broken = error
+        stalled = 0 if part.size > furthest else stalled + 1
+        furthest = max(part.size, furthest)
+        if stalled == _ATTEMPTS:
+            raise broken

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
 from tunery.api.schemas import FileView
 from tunery.client.nouns import Noun, view
+from tunery.client.sending import Watch, send_in_parts
 from tunery.client.transport import path_of
+from tunery.client.uploads import Uploads
 from tunery.errors import InvalidInput, NotFound
 from tunery.kit.digests import check_digest, sha256_file
+from tunery.kit.media_types import media_type_of
+from tunery.storage.schemas import UploadCreate
 
 __all__ = ["Files", "Watch"]
-
-Watch = Callable[[int, int], None]
-"""Called with the bytes done so far and the bytes there are in all."""
 
 
 class Files(Noun):
     """Uploaded bytes. Equal bytes are sent and kept once."""
 
-    def upload(self, path: Path | str, watch: Watch | None = None) -> FileView:
-        """Upload a file, unless the store has its bytes already.
+    parts_from_bytes = 64 << 20
+    """Files longer than this are sent in parts."""
+    part_bytes: int | None = None
+    """Length of a part; none leaves it to the server."""
+
+    def upload(self, path: Path | str, watch: Watch | None = None, *, like: str | None = None) -> FileView:
+        """Upload a file, unless the store has its bytes already; what broke off is gone on with, also by a later call.
+
+        Args:
+            path: The file. One that is named as a model file and is none is refused.
+            watch: Told of the progress.
+            like: Digest of a stored file that it may be a near copy of.
 
         Raises:
-            InvalidInput: It is no readable file, or it changed while it was sent. Exhausted: the disk there is full.
+            InvalidInput: It is no readable file, or it changed while it was sent. FormatInvalid: its header lies.
+            Exhausted: the disk there is full, or the quota does not hold it.
         """
         path = Path(path)
         if not path.is_file():
@@ -34,9 +46,15 @@ class Files(Noun):
         digest = sha256_file(path)
         with suppress(NotFound):
             return self.get(digest)
-        data, _ = self._transport.call(
-            "PUT", path_of("files"), upload=lambda: _Watched(path, watch), headers={"X-Digest": digest}
-        )
+        size, media_type = path.stat().st_size, media_type_of(path.name)
+        if size > self.parts_from_bytes:
+            wish = UploadCreate(
+                digest=digest, size_bytes=size, media_type=media_type, like=like, part_bytes=self.part_bytes
+            )
+            send_in_parts(Uploads(self._transport), path, wish, watch)
+            return FileView(digest=digest, size_bytes=size)
+        headers = {"X-Digest": digest, "Content-Type": media_type, **({"X-Like": like} if like else {})}
+        data, _ = self._transport.call("PUT", path_of("files"), upload=lambda: _Watched(path, watch), headers=headers)
         return view(FileView, data)
 
     def get(self, digest: str) -> FileView:

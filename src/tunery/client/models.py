@@ -12,7 +12,7 @@ from tunery.client.exports import export_version
 from tunery.client.files import Files
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import path_of
-from tunery.errors import InvalidInput
+from tunery.errors import InvalidInput, NotFound
 from tunery.kit.references import Reference
 from tunery.lineage.schemas import GraphView
 from tunery.registry.schemas import (
@@ -86,8 +86,10 @@ class Models(Noun):
             UnsafeFormat: A file could run code when loaded. FormatInvalid: a file is not what it says.
         """
         files, uploads = [], Files(self._transport)
+        near = self._near_files(name, base_reference)
         for file in _model_files(Path(path)):
-            stored = uploads.upload(file, partial(watch, file.name) if watch else None)
+            told = partial(watch, file.name) if watch else None
+            stored = uploads.upload(file, told, like=near.get(file.name))
             files.append(ArtifactFile(path=file.name, digest=stored.digest))
         wish = RegisterVersion(
             files=files,
@@ -183,6 +185,14 @@ class Models(Noun):
         """Return one file of a version, whole; for small ones such as ``config.json``."""
         with self._transport.stream("GET", self._path(reference, "files", *path.split("/"))) as response:
             return response.read()
+
+    def _near_files(self, name: str, base_reference: str | None) -> dict[str, str]:
+        """Return digests by path of the base's files, else of the newest version's: what comes may be a near copy."""
+        try:
+            version = self.version(base_reference or name)
+        except (NotFound, InvalidInput):  # whatever is wrong with the base is told when the version is registered
+            return {}
+        return {file["path"]: file["digests"]["sha256"] for file in version.manifest["files"]}
 
     def _path(self, reference: str, *rest: str) -> str:
         wanted = Reference.parse(reference)

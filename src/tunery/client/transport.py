@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote
 
@@ -40,7 +41,9 @@ class Body(Protocol):
 
     def read(self, size: int = -1, /) -> bytes: ...
     def __enter__(self) -> Self: ...
-    def __exit__(self, *exception: object) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
 
 
 def path_of(*segments: str) -> str:

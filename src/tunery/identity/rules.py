@@ -14,7 +14,7 @@ __all__ = ["ROLES", "hash_secret", "new_token", "permissions_of", "same_secret",
 
 _READ = {
     "models:read", "adapters:read", "registry:search", "datasets:read", "runs:read", "jobs:read", "evaluations:read",
-    "gates:read", "deployments:read", "pipelines:read", "tokens:own",
+    "gates:read", "deployments:read", "pipelines:read", "store:read", "tokens:own",
 }  # fmt: skip
 
 ROLES: dict[str, frozenset[str]] = {
@@ -36,7 +36,8 @@ ROLES: dict[str, frozenset[str]] = {
     "model_admin": frozenset(
         {
             "models:*", "adapters:*", "registry:*", "access_control:manage", "files:*", "datasets:*", "runs:*",
-            "jobs:*", "evaluations:*", "gates:*", "deployments:*", "pipelines:*", "inference:*", "tokens:*", "system:*",
+            "jobs:*", "evaluations:*", "gates:*", "deployments:*", "pipelines:*", "inference:*", "tokens:*", "store:*",
+            "system:*",
         }
     ),
 }  # fmt: skip

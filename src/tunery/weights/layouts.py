@@ -5,15 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+from tunery.kit.media_types import GGUF as GGUF_MEDIA_TYPE
+from tunery.kit.media_types import SAFETENSORS as SAFETENSORS_MEDIA_TYPE
 from tunery.platform.blobs.cutting import LAYOUTS, Laid, Layout, Part
 from tunery.weights.files import Readable
 from tunery.weights.gguf_header import GgufHeader, parse_gguf_header
 from tunery.weights.safetensors import DTYPE_BITS, MAX_HEADER_BYTES, parse_header
 
 __all__ = ["GGUF_MEDIA_TYPE", "SAFETENSORS_MEDIA_TYPE"]
-
-SAFETENSORS_MEDIA_TYPE = "application/x-safetensors"
-GGUF_MEDIA_TYPE = "application/x-gguf"
 
 _UPLOAD = Path("this")
 """What the errors call a stream that has no name."""

@@ -72,6 +72,7 @@ class BlobStore:
         *,
         expected_digest: str | None = None,
         max_bytes: int | None = None,
+        reservation: str | None = None,
     ) -> Blob:
         """Keep bytes and return their digest; equal bytes are kept once.
 
@@ -82,6 +83,7 @@ class BlobStore:
             like: Digest of the bytes they may be a near copy of (a base or a parent); one that is not here is no error.
             expected_digest: Refuse anything else than these bytes.
             max_bytes: Refuse more than this.
+            reservation: What holds room for them in the quota; used up with the bytes becoming visible.
 
         Raises:
             DigestMismatch: The digest is not the expected one. TooLarge: more than ``max_bytes``. FormatInvalid: the
@@ -89,7 +91,7 @@ class BlobStore:
             is kept.
         """
         writing = Writing(tenant_id, self.database, self.backend, self.keyring, self.staging, self.threads)
-        digest, size = writing.put(_pieces(stream), Wanted(media_type, like, expected_digest, max_bytes))
+        digest, size = writing.put(_pieces(stream), Wanted(media_type, like, expected_digest, max_bytes, reservation))
         return Blob(digest, size, media_type)
 
     def open(self, tenant_id: str, digest: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:

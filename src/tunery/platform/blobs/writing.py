@@ -19,6 +19,7 @@ from blake3 import blake3
 from tunery.errors import Conflict, DigestMismatch, Exhausted, TooLarge
 from tunery.kit.clock import now
 from tunery.kit.digests import check_digest
+from tunery.platform.blobs.admission import ADMISSIONS
 from tunery.platform.blobs.backends import Backend
 from tunery.platform.blobs.codecs import CODECS, Encoded, encode
 from tunery.platform.blobs.cutting import Cut, cut
@@ -46,6 +47,7 @@ class Wanted:
     like: str | None = None
     expected_digest: str | None = None
     max_bytes: int | None = None
+    reservation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Writing:
                         f"the bytes hash to {digest}, not to {wanted.expected_digest}; send them again"
                     )
                 if not self._is_here(digest):
-                    self._finish(digest, wanted.media_type)
+                    self._finish(digest, wanted)
         except BaseException:
             for pack in [*self._packs, *([self._open] if self._open else [])]:
                 pack.abandon(self._backend)
@@ -186,18 +188,20 @@ class Writing:
     def _is_here(self, digest: str) -> bool:
         return self._touch(BlobRow, BlobRow.digest == digest) > 0
 
-    def _finish(self, digest: str, media_type: str) -> None:
+    def _finish(self, digest: str, wanted: Wanted) -> None:
         manifest = {
             "schema": 1,
             "digests": {"sha256": digest, "blake3": self._blake3.hexdigest()},
             "size_bytes": self._size,
-            "media_type": media_type,
+            "media_type": wanted.media_type,
             "pieces": [[name.hex(), size, key] for name, size, key in self._pieces],
         }
         self._close_pack([manifest])
         for attempt in range(5):
             try:
                 with self._database.session(self._tenant_id) as session:
+                    for _, admit in ADMISSIONS:
+                        admit(session, sum(pack.size_bytes for pack in self._packs), wanted.reservation)
                     for pack in self._packs[:-1]:
                         publish(session, pack.facts(), [])
                     publish(session, self._packs[-1].facts(), [manifest])

@@ -325,6 +325,46 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_signing_keys_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
+        "storage_quotas",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("limit_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_storage_quotas_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_storage_quotas")),
+        sa.UniqueConstraint("tenant_id", name=op.f("uq_storage_quotas_tenant_id")),
+    )
+    with op.batch_alter_table("storage_quotas", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_storage_quotas_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "upload_sessions",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("reserved_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("media_type", sa.String(length=200), nullable=False),
+        sa.Column("like", sa.String(length=64), nullable=True),
+        sa.Column("part_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("expires_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(length=320), nullable=False),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_upload_sessions_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload_sessions")),
+    )
+    with op.batch_alter_table("upload_sessions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_upload_sessions_digest"), ["digest"], unique=False)
+        batch_op.create_index(batch_op.f("ix_upload_sessions_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
         "blobs",
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
@@ -541,6 +581,35 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_segments_pack_id"), ["pack_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_segments_reference_number"), ["reference_number"], unique=False)
         batch_op.create_index(batch_op.f("ix_segments_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "upload_parts",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("upload_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("staged", sa.String(length=60), nullable=False),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_upload_parts_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.ForeignKeyConstraint(
+            ["upload_id"],
+            ["upload_sessions.id"],
+            name=op.f("fk_upload_parts_upload_id_upload_sessions"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_upload_parts")),
+        sa.UniqueConstraint(
+            "tenant_id", "upload_id", "number", name=op.f("uq_upload_parts_tenant_id_upload_id_number")
+        ),
+    )
+    with op.batch_alter_table("upload_parts", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_upload_parts_tenant_id"), ["tenant_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_upload_parts_upload_id"), ["upload_id"], unique=False)
 
     op.create_table(
         "blob_pieces",
@@ -870,6 +939,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_blob_pieces_segment_number"))
 
     op.drop_table("blob_pieces")
+    with op.batch_alter_table("upload_parts", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_upload_parts_upload_id"))
+        batch_op.drop_index(batch_op.f("ix_upload_parts_tenant_id"))
+
+    op.drop_table("upload_parts")
     with op.batch_alter_table("segments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_segments_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_segments_reference_number"))
@@ -913,6 +987,15 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_blobs_pack_id"))
 
     op.drop_table("blobs")
+    with op.batch_alter_table("upload_sessions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_upload_sessions_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_upload_sessions_digest"))
+
+    op.drop_table("upload_sessions")
+    with op.batch_alter_table("storage_quotas", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_storage_quotas_tenant_id"))
+
+    op.drop_table("storage_quotas")
     with op.batch_alter_table("signing_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_signing_keys_tenant_id"))
 
