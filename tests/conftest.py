@@ -1,3 +1,4 @@
-"""Fixtures for every test; those of the database lie in ``tests/fixtures.py``, the model in ``tests/base_model.py``."""
+"""Fixtures for every test; those of the database lie in ``tests/fixtures.py``, the model in ``tests/base_model.py``,
+servers of object storage in ``tests/object_stores.py``."""
 
-pytest_plugins = ["tests.base_model", "tests.fixtures"]
+pytest_plugins = ["tests.base_model", "tests.fixtures", "tests.object_stores"]

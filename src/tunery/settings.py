@@ -24,6 +24,15 @@ class Settings(BaseSettings):
     store_url: str = Field(
         "", description="Where packs of bytes lie: file://, s3://, gs:// or az://; empty: in the home folder."
     )
+    store_config: Path | None = Field(
+        None, description="JSON file with a `storage_backend` block (docs/storage.md), instead of the URL above."
+    )
+    store_request_seconds: float = Field(
+        60, gt=0, description="Seconds that one request to object storage may take, from its first byte to its last."
+    )
+    store_retry_seconds: float = Field(
+        120, ge=0, description="Seconds after which a failed request to object storage is not tried again."
+    )
     store_keys_url: str = Field(
         "", description="Where their wrapped keys lie, outside every backup of the packs; empty: in the home folder."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tunery.platform.blobs.backends import open_backend
+from tunery.errors import InvalidInput
+from tunery.platform.blobs.backends import Patience, open_backend, read_store_config
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.master_keys import MASTER_KEYS, MasterKey, keys_in_environment, keys_in_file
 from tunery.platform.blobs.store import BlobStore
@@ -16,12 +17,22 @@ def open_store(settings: Settings, database: Database) -> BlobStore:
     """Open the store that the settings name; nothing is written but a master key where there is none.
 
     Raises:
-        InvalidInput: A URL or a key cannot be used. Refused: others may read the master key.
+        InvalidInput: A URL, the store's file of settings or a key cannot be used. Refused: others may read the master
+        key.
     """
-    packs = settings.store_url or settings.folder("store", "packs").as_uri()
-    keys = settings.store_keys_url or settings.folder("store", "keys").as_uri()
-    keyring = Keyring(open_backend(keys), _masters(settings))
-    return BlobStore(database, open_backend(packs), keyring, settings.folder("staging"))
+    if settings.store_url and settings.store_config:
+        raise InvalidInput("both TUNERY_STORE_URL and TUNERY_STORE_CONFIG say where bytes lie; keep one of them")
+    patience = Patience(settings.store_request_seconds, settings.store_retry_seconds)
+    config = read_store_config(settings.store_config) if settings.store_config else None
+    url = settings.store_url or settings.folder("store", "packs").as_uri()
+    keys = open_backend(settings.store_keys_url or settings.folder("store", "keys").as_uri(), patience)
+    return BlobStore(
+        database,
+        config.open(patience) if config else open_backend(url, patience),
+        Keyring(keys, _masters(settings)),
+        settings.folder("staging"),
+        compress=config is None or config.compression.enabled,
+    )
 
 
 def _masters(settings: Settings) -> list[MasterKey]:

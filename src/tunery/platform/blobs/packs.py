@@ -20,15 +20,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import structlog
 from blake3 import blake3
 
-from tunery.errors import IntegrityError, SchemaNewer
+from tunery.errors import Exhausted, IntegrityError, SchemaNewer, Unavailable
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.sealing import Seal
 
 __all__ = ["SCHEMA", "Footer", "PackFacts", "PackWriter", "Placed", "pack_name", "read_footer"]
+
+log = structlog.get_logger(__name__)
 
 SCHEMA = 1
 _MAGIC = b"tunery\x00P"
@@ -89,10 +92,15 @@ class PackWriter:
     checksum: str = ""
 
     def __post_init__(self) -> None:
-        self._seal = Seal(self.keyring.make(self.tenant_id, self.pack_id), self.tenant_id, self.pack_id)
         self._hasher = blake3()
         self._path = self.staging / self.pack_id
         self._file = self._path.open("xb")
+        try:
+            self._seal = Seal(self.keyring.make(self.tenant_id, self.pack_id), self.tenant_id, self.pack_id)
+        except BaseException:
+            self._file.close()
+            self._path.unlink()
+            raise
         self._write(_HEAD.pack(_MAGIC, SCHEMA, UUID(self.tenant_id).bytes, UUID(self.pack_id).bytes))
 
     def add(self, name: bytes, size: int, codec: str, data: bytes | memoryview, reference: bytes | None) -> None:
@@ -121,11 +129,17 @@ class PackWriter:
         return PackFacts(self.pack_id, self.size_bytes, self.checksum, self.segments)
 
     def abandon(self, backend: Backend) -> None:
-        """Take away what there is of the pack, and its key."""
-        self._file.close()
+        """Take away what there is of the pack, and its key; what cannot be reached now is left to collection."""
         self._path.unlink(missing_ok=True)
-        backend.delete(pack_name(self.tenant_id, self.pack_id))
-        self.keyring.destroy(self.tenant_id, self.pack_id)
+        for take_away in (
+            self._file.close,  # writes what it holds back, and fails again where that was the fault
+            lambda: backend.delete(pack_name(self.tenant_id, self.pack_id)),
+            lambda: self.keyring.destroy(self.tenant_id, self.pack_id),
+        ):
+            try:
+                take_away()
+            except (OSError, Exhausted, Unavailable) as error:
+                log.warning("a pack that was given up is left to collection", pack=self.pack_id, reason=str(error))
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)

@@ -1,7 +1,7 @@
 """Bytes by their digest: the face of the store.
 
 A file is cut into segments, each kept once within a tenant, encoded as small as it gets, sealed, and placed with others
-in packs; ``docs/decisions/0008-the-store.md`` tells why. A file is visible once the transaction of its rows commits; it
+in packs; ``docs/decisions/0007-the-store.md`` tells why. A file is visible once the transaction of its rows commits; it
 is kept as long as a row of the house names it (``collect``).
 """
 
@@ -23,6 +23,7 @@ from tunery.kit.clock import now
 from tunery.kit.digests import check_digest
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
+from tunery.platform.blobs.backends.disk import disk_faults
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.segments import PiecePlace, SegmentReader, pieces_of
 from tunery.platform.blobs.tables import BlobRow
@@ -53,13 +54,17 @@ class BlobStore:
         backend: Holds the packs.
         keyring: Holds their keys.
         staging: A private folder of this machine for packs that are being written.
+        compress: Whether new segments are made smaller; what is kept already is read either way.
     """
 
-    def __init__(self, database: Database, backend: Backend, keyring: Keyring, staging: Path) -> None:
+    def __init__(
+        self, database: Database, backend: Backend, keyring: Keyring, staging: Path, *, compress: bool = True
+    ) -> None:
         self.database = database
         self.backend = backend
         self.keyring = keyring
         self.staging = staging
+        self.compress = compress
         self.reader = SegmentReader(database, backend, keyring)
         self.threads = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="store")
 
@@ -90,7 +95,9 @@ class BlobStore:
             media type promises a model file and its header lies. Exhausted: disk or quota is full. In each case nothing
             is kept.
         """
-        writing = Writing(tenant_id, self.database, self.backend, self.keyring, self.staging, self.threads)
+        writing = Writing(
+            tenant_id, self.database, self.backend, self.keyring, self.staging, self.threads, compress=self.compress
+        )
         digest, size = writing.put(_pieces(stream), Wanted(media_type, like, expected_digest, max_bytes, reservation))
         return Blob(digest, size, media_type)
 
@@ -139,7 +146,7 @@ class BlobStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = target.with_name(f".{target.name}.{new_id()}")
         try:
-            with staging.open("xb") as file:
+            with disk_faults(), staging.open("xb") as file:
                 for piece in self._range(row, 0, row.size_bytes):
                     file.write(piece)
             staging.chmod(0o440)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 from blake3 import blake3
 
-from tunery.errors import Conflict, DigestMismatch, Exhausted, TooLarge
+from tunery.errors import Conflict, DigestMismatch, TooLarge
 from tunery.kit.clock import now
 from tunery.kit.digests import check_digest
 from tunery.platform.blobs.admission import ADMISSIONS
 from tunery.platform.blobs.backends import Backend
+from tunery.platform.blobs.backends.disk import disk_faults
 from tunery.platform.blobs.codecs import CODECS, Encoded, encode
 from tunery.platform.blobs.cutting import Cut, cut
 from tunery.platform.blobs.index import publish
@@ -72,6 +71,8 @@ class Writing:
         keyring: Keyring,
         staging: Path,
         threads: ThreadPoolExecutor,
+        *,
+        compress: bool = True,
     ) -> None:
         self._tenant_id = tenant_id
         self._database = database
@@ -79,6 +80,7 @@ class Writing:
         self._keyring = keyring
         self._staging = staging
         self._threads = threads
+        self._compress = compress
         self._reader = SegmentReader(database, backend, keyring)
         self._packs: list[PackWriter] = []
         self._open: PackWriter | None = None
@@ -89,7 +91,7 @@ class Writing:
     def put(self, pieces: Iterable[bytes], wanted: Wanted) -> tuple[str, int]:
         """Keep the bytes and return digest and length; nothing of them is visible before the end, or kept on error."""
         try:
-            with _room():
+            with disk_faults():
                 for ready in self._prepared(cut(self._counted(pieces, wanted.max_bytes), wanted.media_type), wanted):
                     self._take(ready)
                 digest = self._sha256.hexdigest()
@@ -135,6 +137,9 @@ class Writing:
         for (piece, content), name in zip(batch, hashes, strict=True):
             if name in found:
                 ready.append(_Ready(piece, name, found[name]))
+                continue
+            if not self._compress:
+                ready.append(_Ready(piece, name, None, Encoded("raw", content)))
                 continue
             near = leanable.get(piece.key) if piece.key else None
             reference = self._reader.content(self._tenant_id, near) if near and near.size == piece.size else None
@@ -209,16 +214,6 @@ class Writing:
             except Conflict:  # another upload wrote an equal segment at the same moment; its row counts
                 if attempt == 4:
                     raise
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
-            raise Exhausted(f"no room in the store ({error.strerror}); nothing of this was kept") from error
-        raise
 
 
 def _batches(cuts: Iterable[tuple[Cut, bytes]]) -> Iterator[list[tuple[Cut, bytes]]]:

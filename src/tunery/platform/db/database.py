@@ -92,6 +92,8 @@ def _translated(error: DBAPIError) -> TuneryError | DBAPIError:
         return InvalidInput("a value is too long or too large to be kept; nothing of this deed was kept")
     if "disk is full" in text or "no space left" in text or "disk full" in text:
         return Exhausted("the disk that holds the database is full; nothing of this deed was kept")
+    if "disk i/o error" in text or "unable to open database file" in text:
+        return Unavailable("the disk of the database failed; nothing of this deed was kept, look at the disk")
     unconnected = error.statement is None or error.connection_invalidated
     if isinstance(error, OperationalError) and (unconnected or "lock" in text):
         return Unavailable("the database is busy or away; nothing of this deed was kept, try again in a moment")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,9 +9,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tunery.errors import Exhausted, InternalError, NotFound, Unavailable
+from tunery.errors import NotFound, Unavailable
 from tunery.kit.ids import new_id
-from tunery.platform.blobs.backends.port import Entry
+from tunery.platform.blobs.backends.disk import disk_faults, is_broken
+from tunery.platform.blobs.backends.port import Entry, checked_name
 
 __all__ = ["LocalBackend", "sync_folder"]
 
@@ -20,27 +20,33 @@ __all__ = ["LocalBackend", "sync_folder"]
 class LocalBackend:
     """Objects as read-only files below a root folder: staged, fsynced, renamed, the folders fsynced.
 
-    After a failed fsync nothing more is written: what the disk still holds is unknown until somebody has looked.
+    After a failed write or fsync nothing more is written or deleted until the process starts again: what the disk holds
+    is unknown until somebody has looked, and a second fsync may say that all is well when the pages are lost.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._broken = ""
+        self._made_here: set[Path] = set()
         self.url = root.as_uri()
 
     def place(self, name: str, staged: Path) -> None:
         """Move a staged file to its name; copied first where it lies on another disk."""
         with self._durably():
             target = self._made(name)
-            if staged.stat().st_dev != target.parent.stat().st_dev:
-                copied = target.with_name(f".{new_id()}")
-                shutil.copyfile(staged, copied)
-                staged.unlink()
-                staged = copied
-            self._sync(staged)
-            staged.chmod(0o440)
-            os.replace(staged, target)
+            near, far = staged, staged.stat().st_dev != target.parent.stat().st_dev
+            try:
+                if far:
+                    near = target.with_name(f".{new_id()}")
+                    shutil.copyfile(staged, near)
+                self._sync(near)
+                near.chmod(0o440)
+                os.replace(near, target)
+            finally:
+                if far:
+                    near.unlink(missing_ok=True)
             sync_folder(target.parent)
+            staged.unlink(missing_ok=True)
 
     def put(self, name: str, data: bytes) -> None:
         """Write a small file beside its name and rename it."""
@@ -59,6 +65,13 @@ class LocalBackend:
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Read a range of a file."""
+        with disk_faults():
+            found, wanted = self._pieces(name, start, length)
+        if len(found) != max(0, wanted):
+            raise NotFound(f"{name} ends before byte {start + wanted}; it was cut off")
+        return bytes(found)
+
+    def _pieces(self, name: str, start: int, length: int | None) -> tuple[bytes | bytearray, int]:
         try:
             descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError as error:
@@ -68,20 +81,19 @@ class LocalBackend:
             found = bytearray()
             while len(found) < wanted and (piece := os.pread(descriptor, wanted - len(found), start + len(found))):
                 if len(piece) == wanted:
-                    return piece
+                    return piece, wanted
                 found += piece
         finally:
             os.close(descriptor)
-        if len(found) != max(0, wanted):
-            raise NotFound(f"{name} ends before byte {start + wanted}; it was cut off")
-        return bytes(found)
+        return found, wanted
 
     def delete(self, name: str) -> None:
         """Unlink a file, durably."""
-        path = self._path(name)
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir():
-            sync_folder(path.parent)
+        with self._durably():
+            path = self._path(name)
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():
+                sync_folder(path.parent)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Walk a folder; files that are still being written are not seen."""
@@ -98,16 +110,16 @@ class LocalBackend:
                 yield Entry(path.relative_to(self._root).as_posix(), stat.st_size, modified)
 
     def _path(self, name: str) -> Path:
-        if any(part in ("", ".", "..") for part in name.split("/")):
-            raise InternalError(f"{name!r} is no name of an object")
-        return self._root / name
+        return self._root / checked_name(name)
 
     def _made(self, name: str) -> Path:
         path = self._path(name)
         for folder in reversed([f for f in path.parents if f == self._root or self._root in f.parents]):
-            if not folder.is_dir():
+            # A folder that stands may have been made a moment ago by somebody who has not yet made it durable.
+            if folder not in self._made_here or not folder.is_dir():
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 sync_folder(folder.parent)
+                self._made_here.add(folder)
         return path
 
     def _sync(self, path: Path) -> None:
@@ -121,15 +133,13 @@ class LocalBackend:
     def _durably(self) -> Iterator[None]:
         if self._broken:
             raise Unavailable(f"the store is read-only since the disk failed: {self._broken}; check it, then restart")
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
-                raise Exhausted(f"no room in the store ({error.strerror}); nothing of this was kept") from error
-            if error.errno == errno.EIO:
-                self._broken = str(error)
-                raise Unavailable("the disk failed to keep what was written; nothing of this was kept") from error
-            raise
+        with disk_faults():
+            try:
+                yield
+            except OSError as error:
+                if is_broken(error):
+                    self._broken = str(error)
+                raise
 
 
 def sync_folder(path: Path) -> None:

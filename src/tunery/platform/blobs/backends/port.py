@@ -8,7 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Backend", "Entry"]
+from tunery.errors import InternalError
+
+__all__ = ["Backend", "Entry", "checked_name"]
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,10 @@ class Backend(Protocol):
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield the objects whose folder is ``prefix`` or below."""
+
+
+def checked_name(name: str) -> str:
+    """Return a name that stays below where the store begins. Raises: InternalError: it does not."""
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\0" in name:
+        raise InternalError(f"{name[:200]!r} is no name of an object")
+    return name
