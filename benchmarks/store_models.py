@@ -81,14 +81,14 @@ def train(
     with (work / "train.jsonl").open("w", encoding="utf-8") as file:
         for number, row in enumerate(rows[240:]):
             file.write(json.dumps({"row_id": f"r{number}", **row}) + "\n")
-    paths = {
-        "model_dir": base,
-        "train_path": work / "train.jsonl",
-        "work_dir": work / "work",
-        "output_dir": work / "out",
+    asked = {key: value for key, value in order.items() if value is not None} | {
+        "hyperparameters": {"epochs": 10, **settings},
+        "model_dir": str(base),
+        "train_path": str(work / "train.jsonl"),
+        "work_dir": str(work / "work"),
+        "output_dir": str(work / "out"),
     }
-    asked = {key: value for key, value in order.items() if value is not None}
-    fit({**asked, "hyperparameters": {"epochs": 10, **settings}, **{k: str(v) for k, v in paths.items()}}, on_event, no)
+    fit(asked, on_event, lambda: False)
     return work / "out"
 
 
