@@ -66,6 +66,14 @@ def test_what_an_earlier_process_left_is_gone_on_with(transport: Transport, home
     assert script.seen[0].headers["range"] == "bytes=5000-"
 
 
+@pytest.mark.parametrize("size", [5000, len(DATA)])
+def test_what_was_left_of_another_file_is_replaced(transport: Transport, home: Path, tmp_path: Path, size: int) -> None:
+    (tmp_path / "model.safetensors.part").write_bytes(b"x" * size)
+    with scripted(home / "s", ranges):
+        fetch_version(transport, version_of(), tmp_path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("model.safetensors", DATA)]
+
+
 def test_a_server_without_ranges_sends_it_anew(transport: Transport, home: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.part").write_bytes(b"x" * 5000)
     with scripted(home / "s", answer(200, DATA)):

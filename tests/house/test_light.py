@@ -11,7 +11,18 @@ import pytest
 
 HEAVY = ("torch", "transformers", "peft", "gguf", "xllamacpp", "deltalake", "pyarrow", "duckdb", "scipy", "numpy")
 SERVER = ("fastapi", "sqlalchemy", "uvicorn", "dbos", "starlette")
-SCHEMAS = ("identity", "registry", "lineage", "datasets", "training", "evaluation", "promotion", "serving", "pipelines")
+SCHEMAS = (
+    "identity",
+    "registry",
+    "lineage",
+    "datasets",
+    "training",
+    "evaluation",
+    "promotion",
+    "serving",
+    "storage",
+    "pipelines",
+)
 
 
 def loaded_after(code: str) -> set[str]:
