@@ -22,6 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import tunery
+from tunery.api.docs_page import mount_docs
 from tunery.errors import Conflict, EngineFailed, Refused
 from tunery.identity.authentication import Authenticator
 from tunery.identity.operations import bootstrap
@@ -39,8 +40,9 @@ from tunery.rooms import load_rooms
 from tunery.serving.engine_pool import EnginePool
 from tunery.serving.gateway import mount_gateway
 from tunery.settings import Settings
+from tunery.storage.backup.restoring import Restored, restore_backup
 
-__all__ = ["House", "LocalServer", "build_house", "serve", "server_config", "work"]
+__all__ = ["House", "LocalServer", "build_house", "restore", "serve", "server_config", "work"]
 
 log = structlog.get_logger(__name__)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "tunery"})
@@ -98,7 +100,7 @@ def build_house(settings: Settings, *, with_worker: bool = True) -> House:
         title="Tunery",
         version=tunery.__version__,
         description="The self-hosted workshop for fine-tuned language models.",
-        docs_url="/api/docs",
+        docs_url=None,
         openapi_url="/api/openapi.json",
         redoc_url=None,
         redirect_slashes=False,
@@ -114,6 +116,7 @@ def build_house(settings: Settings, *, with_worker: bool = True) -> House:
 
     mount_routes(app, ground, services, authenticator, authenticator.on_denied, after_commit)
     mount_gateway(app, services, engines)
+    mount_docs(app)
     answer_problems(app)
     hosts = _LOOPBACK | {settings.host.lower(), *(host.lower() for host in settings.allowed_hosts)}
     app.add_middleware(Edge, allowed_hosts=frozenset(hosts))
@@ -160,6 +163,18 @@ def work(settings: Settings) -> None:
     ended.wait()
     house.worker.stop()
     house.ground.database.close()
+
+
+def restore(settings: Settings, url: str, backup_id: str | None = None) -> Restored:
+    """Put a backup back into a home that nobody serves.
+
+    Raises:
+        Conflict: Somebody serves the home. Refused, IntegrityError, NotFound: as ``restore_backup`` says.
+    """
+    load_rooms()
+    configure_logging(settings)
+    with _HomeLock(settings):
+        return restore_backup(settings, url, backup_id)
 
 
 class LocalServer:
@@ -278,7 +293,8 @@ def _private_socket(path: Path) -> Iterator[socket.socket]:
 
 def _bind(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's delay off only where the protocol is named; 40 ms an answer otherwise.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))

@@ -22,6 +22,8 @@ ROOMS = (
     "promotion",
     "serving",
     "storage",
+    "storage.upkeep",
+    "storage.backup",
     "pipelines",
     "api",
 )

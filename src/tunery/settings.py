@@ -45,6 +45,15 @@ class Settings(BaseSettings):
     store_grace_hours: float = Field(
         24, ge=1, description="Hours for which bytes that nothing names are kept; longer than the longest upload."
     )
+    backup_url: str = Field(
+        "", description="Where backups lie: file://, s3://, gs:// or az://; empty: none are made. Not inside the home."
+    )
+    backup_every_hours: float = Field(
+        24, ge=0.25, description="Hours from one backup to the next, where there is a place for them."
+    )
+    backup_retention_days: int = Field(
+        30, ge=1, le=36_500, description="Days for which backups are kept; the newest stays in any case."
+    )
     url: str = Field("", description="Address of a Tunery server for the client; empty: this machine.")
     token: str = Field("", description="API token for the client; empty: the home folder's owner token.")
     host: str = Field("127.0.0.1", description="Address to listen on; others than loopback need tokens.")

@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "jobs": (_THINGS, "Units of the queue: follow, cancel, retry."),
     "files": (_THINGS, "Uploaded bytes, by digest."),
     "uploads": (_THINGS, "Files on their way in parts."),
+    "backup": (_HOUSE, "Backups of the whole home: make, list, verify, put back."),
+    "store": (_HOUSE, "Where the bytes lie: usage, check, collection, keys."),
     "serve": (_HOUSE, "Serve API, worker and gateway on one port."),
     "worker": (_HOUSE, "Run a worker alone."),
     "tokens": (_HOUSE, "Who may call."),

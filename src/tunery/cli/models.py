@@ -11,6 +11,7 @@ import typer
 from tunery.cli.noun import Limit, Noun, Offset
 from tunery.cli.output import Output, confirm, plain, plain_text, sheet, table
 from tunery.cli.transfers import watching
+from tunery.cli.waiting import finish
 from tunery.client import Client
 from tunery.errors import InvalidInput
 
@@ -141,13 +142,17 @@ def update_version(
 @noun.command("delete", example="tunery models delete address-json:1.0.0 --confirm")
 def delete(
     reference: Ref,
+    destroy: Annotated[bool, typer.Option("--destroy", help="Destroy its bytes for good, beyond backups.")] = False,
     confirmed: Annotated[bool, typer.Option("--confirm", help="Do not ask.")] = False,
 ) -> Output:
     """Take a version out of sight; its stage must allow it and nothing may stand on it."""
     if not confirmed:
-        confirm(f"Delete {reference}?")
+        confirm(f"Destroy the bytes of {reference} for good?" if destroy else f"Delete {reference}?")
     with Client() as client:
-        return sheet(client.models.delete(reference), "reference", "status")
+        gone = client.models.delete(reference, destroy=destroy)
+        finish(client, gone.job_id, f"destroying {reference}", wait=True)
+        result = client.jobs.get(gone.job_id).result if gone.job_id else {}
+    return sheet({**plain(gone), **(result or {})}, "reference", "status", "destroyed", "spared", "freed_bytes")
 
 
 @noun.command("verify", example="tunery models verify address-json:1.0.0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from tunery.cli.output import note
 from tunery.client import Client
 from tunery.errors import Cancelled, error_from_problem
 
-__all__ = ["Wait", "finish", "interruptible"]
+__all__ = ["Wait", "finish", "found_by", "interruptible"]
 
 Wait = Annotated[bool, typer.Option(help="Wait until it is done; without a server nothing works on it otherwise.")]
 
@@ -69,3 +69,9 @@ def finish(client: Client, job_id: str | None, title: str, wait: bool) -> None:
         raise Cancelled(f"job {job_id} was cancelled; `tunery jobs retry {job_id}` goes on with it")
     if job.status == "failed":
         raise error_from_problem(job.error or {})
+
+
+def found_by(client: Client, job_id: str, title: str, wait: bool) -> dict[str, Any]:
+    """Wait for a job and return what it found, with its id; without waiting, the id alone."""
+    finish(client, job_id, title, wait)
+    return {"jobId": job_id, **((client.jobs.get(job_id).result or {}) if wait else {})}

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tunery.client.backup import Backup
 from tunery.client.chat import Chat
 from tunery.client.datasets import Datasets
 from tunery.client.deployments import Deployments
@@ -16,6 +17,7 @@ from tunery.client.jobs import Jobs
 from tunery.client.models import Models
 from tunery.client.pipelines import Pipelines
 from tunery.client.runs import Runs
+from tunery.client.store import Store
 from tunery.client.system import System
 from tunery.client.tenants import Tenants
 from tunery.client.tokens import Tokens
@@ -53,6 +55,8 @@ class Client:
         self.deployments = Deployments(self.transport)
         self.pipelines = Pipelines(self.transport, self.files)
         self.chat = Chat(self.transport)
+        self.backup = Backup(self.transport)
+        self.store = Store(self.transport)
         self.system = System(self.transport)
         self.tokens = Tokens(self.transport)
         self.tenants = Tenants(self.transport)

@@ -17,6 +17,7 @@ from tunery.kit.references import Reference
 from tunery.lineage.schemas import GraphView
 from tunery.registry.schemas import (
     ArtifactFile,
+    DeletedVersion,
     ModelUpdate,
     ModelView,
     RegisterVersion,
@@ -108,9 +109,16 @@ class Models(Noun):
         """Change a version in development: ``changelog``, ``metadata``."""
         return view(VersionView, self._send("PATCH", self._path(reference), VersionUpdate(**changes)))
 
-    def delete(self, reference: str) -> VersionSummary:
-        """Take a version out of sight; its stage must allow it and nothing may stand on it."""
-        return view(VersionSummary, self._send("DELETE", self._path(reference)))
+    def delete(self, reference: str, *, destroy: bool = False) -> DeletedVersion:
+        """Take a version out of sight; its stage must allow it and nothing may stand on it.
+
+        Args:
+            reference: The version.
+            destroy: Destroy its bytes for good, beyond every backup; the job named in the answer does it. Files that
+                other versions hold too are spared, and named in the job's result.
+        """
+        query = {"destroy": str(destroy).lower()}
+        return view(DeletedVersion, self._transport.call("DELETE", self._path(reference), query=query, keyed=True)[0])
 
     def verify(self, reference: str) -> Verification:
         """Check a version's signature and hash every byte, there. Raises: SignatureInvalid, IntegrityError."""

@@ -26,7 +26,7 @@ from tunery.platform.ground import Ground
 from tunery.plugins import Registry
 from tunery.settings import Settings
 
-__all__ = ["DAY_SECONDS", "SWEEPS", "keep_house", "scratch_folder"]
+__all__ = ["DAY_SECONDS", "SCHEDULES", "SWEEPS", "enqueue_due", "keep_house", "scratch_folder"]
 
 log = structlog.get_logger(__name__)
 DAY_SECONDS = 86_400.0
@@ -35,6 +35,8 @@ _STAGED = re.compile(r"\..+\.(\d+\.partial|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]
 
 Sweep = Callable[[Ground, float], int]
 SWEEPS: Registry[Sweep] = Registry("sweep")
+SCHEDULES: Registry[Callable[[Ground], None]] = Registry("schedule")
+"""Asked every few minutes on each worker, maybe on several at once: each enqueues its jobs whose time has come."""
 
 
 def keep_house(ground: Ground, every_seconds: float = DAY_SECONDS) -> None:
@@ -54,6 +56,15 @@ def keep_house(ground: Ground, every_seconds: float = DAY_SECONDS) -> None:
                 log.info("swept", sweep=name, removed=count)
         stamp.truncate(0)
         stamp.write(str(time.time()))
+
+
+def enqueue_due(ground: Ground) -> None:
+    """Ask every schedule for jobs whose time has come."""
+    for name, enqueue in SCHEDULES:
+        try:
+            enqueue(ground)
+        except Exception:  # noqa: BLE001 the others go on, and in some minutes this one is asked again
+            log.warning("a schedule failed; it is asked again", schedule=name, traceback=traceback.format_exc())
 
 
 @contextmanager

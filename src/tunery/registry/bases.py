@@ -34,7 +34,7 @@ from tunery.registry.manifest import check_file_path
 from tunery.registry.operations import prepare_version, register_version, resolve_version
 from tunery.registry.operations.register import node_of
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
-from tunery.registry.tables import ModelVersion
+from tunery.registry.tables import GONE, ModelVersion
 from tunery.weights.folders import inspect_folder, refuse_remote_code
 
 __all__ = ["BaseSource", "convert_gguf", "find_base", "gguf_in_package", "materialize_base", "obtain_base", "pin_base"]
@@ -96,7 +96,7 @@ def find_base(session: TenantSession, source: BaseSource) -> ModelVersion | None
     if source.kind == "registered":
         return _registered(session, source.text)
     statement = sa.select(ModelVersion).where(
-        ModelVersion.source_digest == source.identity(), ModelVersion.kind == "base", ModelVersion.status != "deleted"
+        ModelVersion.source_digest == source.identity(), ModelVersion.kind == "base", ModelVersion.status.not_in(GONE)
     )
     return session.scalars(statement.order_by(ModelVersion.id)).first()
 

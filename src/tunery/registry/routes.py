@@ -13,6 +13,7 @@ from tunery.platform.http.ranges import ranged
 from tunery.registry import operations
 from tunery.registry.operations.register import node_of
 from tunery.registry.schemas import (
+    DeletedVersion,
     ModelUpdate,
     ModelView,
     RegisterVersion,
@@ -74,9 +75,10 @@ def update_version(call: Call, name: str, version: str, body: VersionUpdate) -> 
 
 
 @route("models.delete", "DELETE", "/models/{name}/versions/{version}", permission="models:delete_own")
-def delete_version(call: Call, name: str, version: str) -> VersionSummary:
-    """Take a version out of sight."""
-    return VersionSummary.model_validate(operations.delete_version(call.session, call.actor, f"{name}:{version}"))
+def delete_version(call: Call, name: str, version: str, destroy: bool = False) -> DeletedVersion:
+    """Take a version out of sight; with `destroy`, its bytes are destroyed for good, beyond every backup."""
+    row, job_id = operations.delete_version(call.session, call.actor, f"{name}:{version}", destroy=destroy)
+    return DeletedVersion.model_validate(row).model_copy(update={"job_id": job_id})
 
 
 @route("models.verify", "POST", "/models/{name}/versions/{version}/verify", permission="models:read")

@@ -81,6 +81,12 @@ class VersionSummary(Camel):
     created_at: datetime
 
 
+class DeletedVersion(VersionSummary):
+    """A version that is out of sight now."""
+
+    job_id: str | None = Field(None, description="The job that destroys its bytes; its result says what was spared.")
+
+
 class VersionView(VersionSummary):
     """A version with everything that is known of it."""
 

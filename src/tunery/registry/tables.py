@@ -17,7 +17,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
 
-__all__ = ["Model", "ModelVersion", "SigningKey"]
+__all__ = ["GONE", "Model", "ModelVersion", "SigningKey"]
+
+
+GONE = ("deleted", "erased")
+"""Status of versions that are out of sight: an erased one's bytes were destroyed for good."""
 
 
 class Model(Identified, TenantOwned, Base):
@@ -56,7 +60,7 @@ class ModelVersion(Identified, TenantOwned, Base):
     kind: Mapped[str] = mapped_column(sa.String(20))
     status: Mapped[str] = mapped_column(sa.String(20), default="ready", index=True)
     stage: Mapped[str] = mapped_column(sa.String(20), default="development", index=True)
-    manifest: Mapped[dict[str, Any]] = mapped_column(info=names_blobs(lambda version: version.status != "deleted"))
+    manifest: Mapped[dict[str, Any]] = mapped_column(info=names_blobs(lambda version: version.status.not_in(GONE)))
     manifest_digest: Mapped[str] = mapped_column(sa.String(64))
     signature: Mapped[dict[str, Any]]
     size_bytes: Mapped[int] = mapped_column(sa.BigInteger)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tunery.platform.db import TenantSession
 from tunery.plugins import Registry
-from tunery.registry.tables import ModelVersion
+from tunery.registry.tables import GONE, ModelVersion
 
 __all__ = ["VERSION_USES", "uses_of"]
 
@@ -28,6 +28,6 @@ def uses_of(session: TenantSession, version: ModelVersion) -> list[str]:
 @VERSION_USES.register("version")
 def _standing_on(session: TenantSession, version: ModelVersion) -> list[str]:
     statement = sa.select(ModelVersion).where(
-        ModelVersion.base_version_id == version.id, ModelVersion.status != "deleted"
+        ModelVersion.base_version_id == version.id, ModelVersion.status.not_in(GONE)
     )
     return [row.reference for row in session.scalars(statement.order_by(ModelVersion.id).limit(_MOST_NAMED))]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tunery.errors import InvalidInput
-from tunery.platform.blobs.backends import Patience, open_backend, read_store_config
+from tunery.platform.blobs.backends import Backend, Patience, open_backend, read_store_config
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.master_keys import MASTER_KEYS, MasterKey, keys_in_environment, keys_in_file
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.db import Database
 from tunery.settings import Settings
 
-__all__ = ["open_store"]
+__all__ = ["master_keys", "open_mirror", "open_store"]
 
 
 def open_store(settings: Settings, database: Database) -> BlobStore:
@@ -26,16 +26,27 @@ def open_store(settings: Settings, database: Database) -> BlobStore:
     config = read_store_config(settings.store_config) if settings.store_config else None
     url = settings.store_url or settings.folder("store", "packs").as_uri()
     keys = open_backend(settings.store_keys_url or settings.folder("store", "keys").as_uri(), patience)
-    return BlobStore(
+    store = BlobStore(
         database,
         config.open(patience) if config else open_backend(url, patience),
-        Keyring(keys, _masters(settings)),
+        Keyring(keys, master_keys(settings)),
         settings.folder("staging"),
         compress=config is None or config.compression.enabled,
     )
+    store.mirror = open_mirror(settings)
+    return store
 
 
-def _masters(settings: Settings) -> list[MasterKey]:
+def open_mirror(settings: Settings) -> Backend | None:
+    """Open the place of the backup's packs, where the settings name a backup."""
+    if not settings.backup_url:
+        return None
+    patience = Patience(settings.store_request_seconds, settings.store_retry_seconds)
+    return open_backend(settings.backup_url.rstrip("/") + "/packs", patience)
+
+
+def master_keys(settings: Settings) -> list[MasterKey]:
+    """Return the master keys that the settings name; the first wraps, all unwrap."""
     if settings.master_key_source:
         return MASTER_KEYS.get(settings.master_key_source)()
     if settings.master_key:

@@ -26,7 +26,7 @@ from tunery.kit.clock import now
 from tunery.kit.ids import new_id
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
-from tunery.platform.housekeeping import keep_house
+from tunery.platform.housekeeping import enqueue_due, keep_house
 from tunery.platform.jobs.context import JobContext, LeaseLost
 from tunery.platform.jobs.kinds import JOB_KINDS
 from tunery.platform.jobs.queue_database import queue_engine
@@ -228,13 +228,14 @@ class Worker:
             self._wake.clear()
 
     def _keep_house(self) -> None:
-        """Look every hour whether a day has passed since the last time, whichever process that was."""
+        """Look every few minutes whether a day has passed since the last time, and for scheduled jobs that are due."""
         while True:
             try:
                 keep_house(self._ground)
             except OSError:
                 log.warning("the home could not be swept; it is tried again", traceback=traceback.format_exc())
-            if self._stopping.wait(timeout=3600):
+            enqueue_due(self._ground)
+            if self._stopping.wait(timeout=300):
                 return
 
     def _hand_over(self) -> None:

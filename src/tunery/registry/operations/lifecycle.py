@@ -10,6 +10,7 @@ from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.platform.db import TenantSession, compare_and_set
 from tunery.platform.events import emit
+from tunery.platform.jobs import enqueue_job
 from tunery.registry.operations.lookup import get_model, hold_version, resolve_version
 from tunery.registry.rules import check_allowed, check_move
 from tunery.registry.schemas import ModelUpdate, VersionUpdate
@@ -67,8 +68,19 @@ def update_version(session: TenantSession, actor: Actor, reference: str, wish: V
     return version
 
 
-def delete_version(session: TenantSession, actor: Actor, reference: str) -> ModelVersion:
-    """Take a version out of sight; its bytes go when nothing else needs them.
+def delete_version(
+    session: TenantSession, actor: Actor, reference: str, *, destroy: bool = False
+) -> tuple[ModelVersion, str | None]:
+    """Take a version out of sight; its bytes go when nothing else needs them, or are destroyed for good.
+
+    Args:
+        session: The session of the deed.
+        actor: Who wants it.
+        reference: The version.
+        destroy: Destroy its bytes now, beyond every backup; a job does it. What other versions hold too is spared.
+
+    Returns:
+        The version, and the id of the job that destroys its bytes.
 
     Raises:
         Refused: Its stage does not allow it. Conflict: deployments or other versions need it; they are named.
@@ -83,6 +95,10 @@ def delete_version(session: TenantSession, actor: Actor, reference: str) -> Mode
         raise Conflict(
             f"{version.reference} is needed by {', '.join(needed_by)}; delete these first", used_by=needed_by
         )
-    compare_and_set(session, ModelVersion, version.id, {"status": version.status}, {"status": "deleted"})
-    audit.record(session, actor, "model_deleted", version.reference, digest=version.manifest_digest)
-    return version
+    compare_and_set(
+        session, ModelVersion, version.id, {"status": version.status}, {"status": "erased" if destroy else "deleted"}
+    )
+    job = enqueue_job(session, actor, "store.destroy", {"version_id": version.id}, "store") if destroy else None
+    details: dict[str, Any] = {"digest": version.manifest_digest, "destroy": destroy}
+    audit.record(session, actor, "model_deleted", version.reference, **details)
+    return version, job.id if job else None

@@ -9,7 +9,7 @@ from tunery.identity.operations import own_reference
 from tunery.kit.ids import parse_id
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.registry.rules import STAGES, version_key
-from tunery.registry.tables import Model, ModelVersion, SigningKey
+from tunery.registry.tables import GONE, Model, ModelVersion, SigningKey
 
 __all__ = ["get_model", "hold_version", "list_models", "list_versions", "public_key_of", "resolve_version"]
 
@@ -37,7 +37,7 @@ def get_model(session: TenantSession, name: str) -> Model:
 def list_versions(session: TenantSession, name: str) -> list[ModelVersion]:
     """Return all versions of a model, the highest first. Raises: NotFound: no such model."""
     model = get_model(session, name)
-    statement = sa.select(ModelVersion).where(ModelVersion.model_id == model.id, ModelVersion.status != "deleted")
+    statement = sa.select(ModelVersion).where(ModelVersion.model_id == model.id, ModelVersion.status.not_in(GONE))
     return sorted(session.scalars(statement), key=lambda row: version_key(row.version), reverse=True)
 
 
@@ -49,8 +49,12 @@ def resolve_version(session: TenantSession, reference: str) -> ModelVersion:
     """
     if (known_id := parse_id(reference)) is not None:
         row = session.get(ModelVersion, known_id)
-        if row is None or row.status == "deleted":
-            raise NotFound(f"there is no version {reference}")
+        if row is None or row.status in GONE:
+            raise NotFound(
+                f"{reference} was destroyed for good"
+                if row and row.status == "erased"
+                else f"there is no version {reference}"
+            )
         return row
     try:
         wanted = own_reference(session, reference)
@@ -59,6 +63,10 @@ def resolve_version(session: TenantSession, reference: str) -> ModelVersion:
     for row in list_versions(session, wanted.name):
         if wanted.version in (None, row.version) or (wanted.version in STAGES and row.stage == wanted.version):
             return row
+    erased = sa.select(ModelVersion.id).join(Model, ModelVersion.model_id == Model.id)
+    erased = erased.where(Model.name == wanted.name, ModelVersion.version == wanted.version)
+    if session.scalar(erased.where(ModelVersion.status == "erased")):
+        raise NotFound(f"{wanted.name}:{wanted.version} was destroyed for good; no copy of its bytes can be read")
     raise NotFound(f"there is no version {reference!r}; `tunery models show {wanted.name}` lists its versions")
 
 
@@ -69,7 +77,7 @@ def hold_version(session: TenantSession, version: ModelVersion, *, alone: bool =
         NotFound: Somebody has just deleted it.
     """
     statement = sa.select(ModelVersion.status).where(ModelVersion.id == version.id).with_for_update(read=not alone)
-    if session.scalar(statement) in (None, "deleted"):
+    if session.scalar(statement) in (None, *GONE):
         raise NotFound(f"{version.reference} was deleted by somebody else at this moment")
 
 

@@ -25,7 +25,7 @@ from tunery.registry.manifest import build_manifest, manifest_digest
 from tunery.registry.operations.lookup import hold_version
 from tunery.registry.rules import next_version, version_key
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
-from tunery.registry.tables import Model, ModelVersion, SigningKey
+from tunery.registry.tables import GONE, Model, ModelVersion, SigningKey
 from tunery.weights.folders import FolderReport, inspect_folder, refuse_remote_code
 
 __all__ = ["Prepared", "node_of", "prepare_version", "register_version"]
@@ -88,7 +88,7 @@ def register_version(
     model = _model(session, actor, check_name(name), kind, wish, prepared.report, base)
     standing = session.scalars(sa.select(ModelVersion).where(ModelVersion.model_id == model.id)).all()
     for row in standing:
-        known = row.manifest_digest == digest and row.run_id == run_id and row.status != "deleted"
+        known = row.manifest_digest == digest and row.run_id == run_id and row.status not in GONE
         if known and wish.version in (None, row.version):
             return row
     number = wish.version or next_version([row.version for row in standing], wish.change)

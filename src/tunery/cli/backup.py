@@ -1,0 +1,69 @@
+"""``tunery backup``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tunery.cli.noun import Limit, Noun, Offset
+from tunery.cli.output import Output, confirm, sheet, table
+from tunery.cli.waiting import Wait, found_by
+from tunery.client import Client
+from tunery.errors import IntegrityError, InvalidInput
+from tunery.settings import Settings
+
+noun = Noun("backup", "Backups of the whole home: make, list, verify, put back.")
+
+
+@noun.command("create", example="TUNERY_BACKUP_URL=file:///mnt/backups tunery backup create")
+def create(wait: Wait = True) -> Output:
+    """Make a backup of database, packs and dataset tables, copying only what is not there yet."""
+    with Client() as client:
+        return sheet(found_by(client, client.backup.create().job_id, "making a backup", wait))
+
+
+@noun.command("list", example="tunery backup list")
+def list_backups(limit: Limit = 50, offset: Offset = 0) -> Output:
+    """List backups, the newest first."""
+    with Client() as client:
+        rows = client.backup.list(limit=limit, offset=offset)
+        return table(rows, "id", "takenAt", "database", "packs", "sizeBytes", "copiedBytes", "tunery")
+
+
+@noun.command("verify", example="tunery backup verify --quick")
+def verify(
+    backup: Annotated[str | None, typer.Argument(help="Which backup. Default: the newest.")] = None,
+    quick: Annotated[bool, typer.Option(help="Look only whether everything is there with its length.")] = False,
+    wait: Wait = True,
+) -> Output:
+    """Look a backup over before you need it; what is missing or damaged is named, and is a failure."""
+    with Client() as client:
+        found = found_by(client, client.backup.verify(backup, quick=quick).job_id, "verifying the backup", wait)
+    shown = sheet(found)
+    faults = found.get("faults")
+    failure = IntegrityError(f"the backup has {len(faults)} faults; make another one now") if faults else None
+    return Output(shown.data, shown.shown, failure=failure)
+
+
+@noun.command("restore", example="tunery backup restore --url file:///mnt/backups --confirm")
+def restore(
+    backup: Annotated[str | None, typer.Argument(help="Which backup. Default: the newest.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where it lies. Default: TUNERY_BACKUP_URL.")] = None,
+    confirmed: Annotated[bool, typer.Option("--confirm", help="Do not ask.")] = False,
+) -> Output:
+    """Put a backup back into this machine's home, which must be empty and not be served by anybody.
+
+    First put back what no backup holds: keys/master.key and the folder of wrapped keys (store/keys), from their own
+    copies. Everything is looked over before anything is written.
+    """
+    settings = Settings()
+    place = url or settings.backup_url
+    if not place:
+        raise InvalidInput("say where the backup lies: --url, or TUNERY_BACKUP_URL")
+    if not confirmed:
+        confirm(f"Put the backup at {place} back into {settings.home}?")
+    from tunery.app import restore as restore_home
+
+    return sheet(asdict(restore_home(settings, place, backup)))

@@ -1,0 +1,1 @@
+"""What keeps the store well: how much lies in it, whether it is whole, what may go, new keys, a new index."""

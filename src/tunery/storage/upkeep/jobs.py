@@ -1,0 +1,130 @@
+"""The durable jobs of upkeep. Each may be killed anywhere and repeated: what is done already is found done."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunery import audit
+from tunery.errors import IntegrityError, NotFound
+from tunery.platform.blobs.backends import Backend, open_backend
+from tunery.platform.blobs.checking import Damage, check, mend
+from tunery.platform.blobs.collecting import collect
+from tunery.platform.blobs.destroying import destroy
+from tunery.platform.blobs.emptying import finish_doomed
+from tunery.platform.blobs.rebuilding import rebuild
+from tunery.platform.blobs.tables import BlobRow
+from tunery.platform.jobs import JobContext, job
+from tunery.registry.tables import ModelVersion
+from tunery.storage.upkeep.operations import digests_of, live_versions, lost_files, versions_with
+
+__all__ = ["check_store", "collect_bytes", "destroy_version", "rebuild_index", "rotate_keys"]
+
+
+@job("store.check")
+def check_store(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Look every byte of the tenant over; mend from a mirror where one is named."""
+    store, tenant_id = context.ground.blobs, context.tenant_id
+    mirror = _mirror(context, payload.get("repair_url"))
+
+    def passed(done: int, packs: int) -> None:
+        context.check_cancelled()
+        context.progress({"type": "checked", "done": done, "total": packs}, always=False)
+
+    found = [
+        _mended(context, damage, mirror) if mirror else (damage, "")
+        for damage in check(store, tenant_id, quick=bool(payload["quick"]), watch=passed)
+    ]
+    with context.session() as session:
+        versions = live_versions(session)
+        lost = lost_files(session, versions)
+        erased = session.scalars(sa.select(ModelVersion).where(ModelVersion.status == "erased")).all()
+        damages = [
+            {**asdict(damage), "versions": versions_with(versions, damage.files), "not_mended": why}
+            for damage, why in found
+        ]
+        for digest in lost:
+            gone = Damage("", f"file {digest} is not in the store", [], [digest])
+            damages += [{**asdict(gone), "versions": versions_with(versions, [digest]), "not_mended": ""}]
+        left = sum(not damage["mended"] for damage in damages)
+        audit.record(session, context.actor, "store_checked", "store", damages=len(damages), left=left)
+        return {"damages": damages, "left": left, "destroyed_versions": sorted(row.reference for row in erased)}
+
+
+@job("store.gc")
+def collect_bytes(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Give back what no row names any more, or say what that is."""
+    dry_run = bool(payload["dry_run"])
+    grace = timedelta(hours=float(payload["grace_hours"]))
+    found = collect(context.ground.blobs, context.tenant_id, grace=grace, dry_run=dry_run)
+    if not dry_run:
+        with context.session() as session:
+            freed: dict[str, Any] = {"files": len(found.files), "freed_bytes": found.freed_bytes}
+            audit.record(session, context.actor, "store_collected", "store", **freed)
+    return asdict(found) | {"dry_run": dry_run}
+
+
+@job("store.rotate_keys")
+def rotate_keys(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Wrap the keys of all packs with a new key of the tenant's."""
+    wrapped = context.ground.blobs.keyring.rotate(context.tenant_id)
+    with context.session() as session:
+        audit.record(session, context.actor, "store_keys_rotated", "store", packs=wrapped)
+    return {"packs": wrapped}
+
+
+@job("store.rebuild")
+def rebuild_index(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Write the rows of all packs again from the packs themselves."""
+    found = rebuild(context.ground.blobs, context.tenant_id)
+    with context.session() as session:
+        counts: dict[str, Any] = {
+            "packs": len(found.packs),
+            "files": len(found.files),
+            "unreadable": len(found.unreadable),
+        }
+        audit.record(session, context.actor, "store_rebuilt", "store", **counts)
+    return asdict(found)
+
+
+@job("store.destroy")
+def destroy_version(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Destroy the bytes of an erased version for good; files that other versions hold are spared and named."""
+    store, tenant_id = context.ground.blobs, context.tenant_id
+    with context.session() as session:
+        version = session.get_one(ModelVersion, str(payload["version_id"]))
+        wanted = digests_of(version)
+        others = live_versions(session)
+        spared = {digest: users for digest in sorted(wanted) if (users := versions_with(others, [digest]))}
+        here = sa.select(BlobRow.digest).where(BlobRow.digest.in_(wanted - spared.keys()))
+        doomed = sorted(session.scalars(here))
+        reference = version.reference
+    freed = 0
+    try:
+        freed = destroy(store, tenant_id, doomed).freed_bytes if doomed else finish_doomed(store, tenant_id)
+    except NotFound:
+        freed = finish_doomed(store, tenant_id)  # an attempt before this one was killed half-way
+    with context.session() as session:
+        audit.record(
+            session, context.actor, "model_destroyed", reference, digests=doomed, spared=spared, freed_bytes=freed
+        )
+    return {"reference": reference, "destroyed": doomed, "spared": spared, "freed_bytes": freed}
+
+
+def _mirror(context: JobContext, url: str | None) -> Backend | None:
+    if url is None:
+        return None
+    return context.ground.blobs.mirror if url == "backup" else open_backend(url)
+
+
+def _mended(context: JobContext, damage: Damage, mirror: Backend) -> tuple[Damage, str]:
+    """Return the damage as it is now, and why it could not be mended."""
+    if not damage.pack_id:
+        return damage, "the index is wrong, not a pack; `tunery store rebuild` writes it again"
+    try:
+        return mend(context.ground.blobs, context.tenant_id, damage, mirror), ""
+    except (NotFound, IntegrityError) as error:
+        return damage, error.message

@@ -1,0 +1,193 @@
+"""Usage, check, collection, keys, destruction, backups: through the door, on both databases."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.doors.door import Door, Person
+from tests.doors.things import data_of, register, upload
+from tests.registry.folders import make_adapter_folder, make_model_folder
+from tests.stored import flip_a_bit, stored_at
+from tunery.audit import AuditEntry
+from tunery.errors import NotFound
+from tunery.kit.clock import now
+from tunery.platform.blobs.tables import BlobRow, Segment
+from tunery.platform.jobs import Job
+
+
+@pytest.fixture
+def models(door: Door, admin: Person, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A base and an adapter of it, under names of this test's own."""
+    word = request.node.name.split("[")[0].replace("_", "-")[-40:].strip("-")
+    seed = sum(map(ord, word))
+    base = register(admin, f"{word}-base", make_model_folder(tmp_path / "base", seed=seed), isBase=True)
+    adapter = make_adapter_folder(tmp_path / "adapter", seed=seed)
+    return {"base": base, "tuned": register(admin, f"{word}-tuned", adapter, baseReference=f"{word}-base")}
+
+
+def done(door: Door, person: Person, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask for a job and carry it out."""
+    job_id = data_of(person.http.post(f"/api/v1/{path}", json=body or {}))["jobId"]
+    return door.carry_out(person.actor.tenant_id, job_id)
+
+
+def weights(version: dict[str, Any]) -> str:
+    files = version["manifest"]["files"]
+    return str(max(files, key=lambda file: file["size_bytes"])["digests"]["sha256"])
+
+
+def audited(door: Door, person: Person, action: str) -> list[AuditEntry]:
+    with door.ground.database.session(person.actor.tenant_id, read_only=True) as session:
+        return list(session.scalars(sa.select(AuditEntry).where(AuditEntry.action == action).order_by(AuditEntry.id)))
+
+
+def age(door: Door, person: Person) -> None:
+    """Let everything in the store look as if it had been there for days."""
+    with door.ground.database.session(person.actor.tenant_id) as session:
+        for table in (BlobRow, Segment):
+            session.execute(sa.update(table).values(touched_at=now() - timedelta(days=3)))
+
+
+def test_usage_adds_up_by_codec_and_by_model(door: Door, admin: Person, models: dict[str, Any]) -> None:
+    use = data_of(admin.http.get("/api/v1/store/usage"))
+    assert use["uniqueBytes"] == sum(codec["plainBytes"] for codec in use["codecs"])
+    assert use["logicalBytes"] >= use["uniqueBytes"] > 0
+    assert use["savedShare"] == pytest.approx(1 - use["storedBytes"] / use["logicalBytes"])
+    by_name = {model["model"]: model for model in use["models"]}
+    for version in models.values():
+        model = by_name[version["reference"].split(":")[0]]
+        assert (model["versions"], model["logicalBytes"]) == (1, version["sizeBytes"])
+        assert model["storedBytes"] > 0
+    assert data_of(door["acme/viewer"].http.get("/api/v1/store/usage")) == use
+    empty = data_of(door["rival/admin"].http.get("/api/v1/store/usage"))
+    assert (empty["files"], empty["models"], empty["codecs"], empty["savedShare"]) == (0, [], [], 0.0)
+
+
+def test_check_names_packs_segments_files_and_versions_and_mends_from_a_copy(
+    door: Door, admin: Person, models: dict[str, Any], tmp_path: Path
+) -> None:
+    assert done(door, admin, "store/check")["damages"] == []
+    mirror = tmp_path / "mirror"
+    shutil.copytree(door.ground.settings.home / "store" / "packs", mirror)
+    digest = weights(models["base"])
+    pack, _ = stored_at(door.ground, admin.actor.tenant_id, digest)
+    flip_a_bit(door.ground, admin.actor.tenant_id, digest)
+    for quick in (True, False):
+        found = done(door, admin, "store/check", {"quick": quick})
+        assert found["left"] == 1
+        (damage,) = found["damages"]
+        assert (damage["pack_id"], damage["files"]) == (pack.name, [digest])
+        assert damage["versions"] == [models["base"]["reference"]]
+        assert len(damage["segments"]) == 1
+    wish = {"repairUrl": mirror.as_uri()}
+    refused = admin.http.post("/api/v1/store/check", json=wish)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")  # acme is not the operator
+    refused = admin.http.post("/api/v1/store/check", json={"repairUrl": "backup"})
+    assert refused.status_code == 422  # no backup is set here
+    with door.ground.database.session(admin.actor.tenant_id) as session:
+        job = Job(kind="store.check", payload={"quick": False, "repair_url": mirror.as_uri()})
+        session.add(job)
+    mended = door.carry_out(admin.actor.tenant_id, job.id)
+    assert (mended["left"], [damage["mended"] for damage in mended["damages"]]) == (0, [True])
+    assert done(door, admin, "store/check")["damages"] == []
+    assert [entry.details["left"] for entry in audited(door, admin, "store_checked")][-3:] == [1, 0, 0]
+
+
+def test_a_file_that_a_version_names_and_the_store_lacks_is_named(door: Door, models: dict[str, Any]) -> None:
+    admin = door["acme/admin"]
+    digest = weights(models["tuned"])
+    with door.ground.database.session(admin.actor.tenant_id) as session:
+        row = session.scalars(sa.select(BlobRow).where(BlobRow.digest == digest)).one()
+        session.delete(row)
+    (damage,) = done(door, admin, "store/check", {"quick": True})["damages"]
+    assert damage["files"] == [digest]
+    assert damage["versions"] == [models["tuned"]["reference"]]
+    rebuilt = done(door, admin, "store/rebuild")
+    assert digest in rebuilt["files"]
+    assert done(door, admin, "store/check", {"quick": True})["damages"] == []
+
+
+def test_a_dry_run_says_exactly_what_the_run_frees(door: Door, admin: Person, models: dict[str, Any]) -> None:
+    digest = upload(admin, os.urandom(300_000))
+    assert done(door, admin, "store/gc", {"graceHours": 1})["files"] == []
+    age(door, admin)
+    told = done(door, admin, "store/gc", {"dryRun": True})
+    assert digest in told["files"]
+    assert told["freed_bytes"] > 300_000
+    assert admin.http.get(f"/api/v1/files/{digest}").status_code == 200
+    ran = done(door, admin, "store/gc")
+    assert {**ran, "dry_run": True} == told
+    assert admin.http.get(f"/api/v1/files/{digest}").status_code == 404
+    assert data_of(admin.http.post(f"/api/v1/{verify(models['tuned'])}"))["files"] == 2
+    assert admin.http.post("/api/v1/store/gc", json={"graceHours": 0.5}).status_code == 422
+    assert [entry.details["freed_bytes"] for entry in audited(door, admin, "store_collected")][-1] == told[
+        "freed_bytes"
+    ]
+
+
+def test_new_keys_need_no_new_data(door: Door, admin: Person, models: dict[str, Any]) -> None:
+    folder = door.ground.settings.home / "store"
+    tenant = admin.actor.tenant_id
+    packs = {path: path.stat().st_mtime_ns for path in (folder / "packs" / tenant).iterdir()}
+    before = {
+        path.name: json.loads(path.read_bytes())["tenant"] for path in (folder / "keys" / tenant / "packs").iterdir()
+    }
+    assert done(door, admin, "store/rotate-keys")["packs"] == len(before)
+    after = {
+        path.name: json.loads(path.read_bytes())["tenant"] for path in (folder / "keys" / tenant / "packs").iterdir()
+    }
+    assert set(after.values()).isdisjoint(before.values())
+    assert {path: path.stat().st_mtime_ns for path in (folder / "packs" / tenant).iterdir()} == packs
+    assert data_of(admin.http.post(f"/api/v1/{verify(models['base'])}"))["files"] == 2
+
+
+def test_a_destroyed_version_is_gone_for_good_and_what_others_hold_is_spared(
+    door: Door, admin: Person, models: dict[str, Any], tmp_path: Path
+) -> None:
+    tuned = models["tuned"]
+    name = tuned["reference"].split(":")[0]
+    folder = tmp_path / "adapter"
+    (folder / "adapter_model.safetensors").unlink()
+    second = make_adapter_folder(tmp_path / "second", seed=99)
+    shared = "adapter_config.json"
+    (second / shared).write_bytes((folder / shared).read_bytes())
+    kept = register(admin, name, second, baseReference=models["base"]["reference"])
+    address = f"/api/v1/models/{name}/versions/{tuned['version']}"
+    gone = data_of(admin.http.delete(address, params={"destroy": True}))
+    assert gone["status"] == "erased"
+    result = door.carry_out(admin.actor.tenant_id, gone["jobId"])
+    assert door.carry_out(admin.actor.tenant_id, gone["jobId"])["destroyed"] == []  # as after a crash
+    assert result["destroyed"] == [weights(tuned)]
+    (holders,) = result["spared"].values()  # the adapter's settings, which every adapter of these tests shares
+    assert kept["reference"] in holders
+    assert tuned["reference"] not in holders
+    with pytest.raises(NotFound):
+        door.ground.blobs.read(admin.actor.tenant_id, weights(tuned))
+    answer = admin.http.get(address)
+    assert answer.status_code == 404
+    assert "destroyed for good" in answer.json()["detail"]
+    assert data_of(admin.http.post(f"/api/v1/{verify(kept)}"))["files"] == 2
+    checked = done(door, admin, "store/check")
+    assert checked["damages"] == []
+    assert tuned["reference"] in checked["destroyed_versions"]
+    assert audited(door, admin, "model_destroyed")[0].details["digests"] == [weights(tuned)]
+
+
+def test_a_plain_deletion_starts_no_destruction(door: Door, admin: Person, models: dict[str, Any]) -> None:
+    name, _, version = models["tuned"]["reference"].partition(":")
+    gone = data_of(admin.http.delete(f"/api/v1/models/{name}/versions/{version}"))
+    assert (gone["status"], gone["jobId"]) == ("deleted", None)
+    assert door.ground.blobs.exists(admin.actor.tenant_id, weights(models["tuned"]))
+
+
+def verify(version: dict[str, Any]) -> str:
+    name, _, number = version["reference"].partition(":")
+    return f"models/{name}/versions/{number}/verify"
