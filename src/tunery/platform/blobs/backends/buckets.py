@@ -20,6 +20,8 @@ _ENDPOINTS = {
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
 _ENDPOINT_OPTION = {"s3": "endpoint", "gs": "base_url", "az": "endpoint"}
+_ONE_BY_ONE: dict[str, dict[str, Any]] = {"s3": {"disable_bulk_delete": True}, "gs": {}, "az": {}}
+"""Deleting in bulk is a POST, which is not tried again after a time-out, and which not every server knows."""
 _MOST_RETRIES = 50
 """More than fit into any ``retry_seconds`` that makes sense: time is the bound, not their number."""
 
@@ -30,8 +32,9 @@ class Patience:
 
     Attributes:
         request_seconds: One try, from its first byte to its last.
-        retry_seconds: After so long no further try begins. With the last try a request therefore ends, for better or
-            worse, within ``request_seconds + retry_seconds``; an upload in parts is several requests, each so bounded.
+        retry_seconds: After so long no further try begins. While nothing answers, a request therefore ends within
+            ``request_seconds + retry_seconds``, and at worst (it failed in the last moment in a way that is tried from
+            the start) within ``request_seconds + 2 * retry_seconds``. An upload in parts is several requests.
     """
 
     request_seconds: float = 60
@@ -80,7 +83,7 @@ def open_bucket(bucket: Bucket, patience: Patience) -> RemoteBackend:
         store = opened[bucket.scheme](
             bucket.name,
             prefix=bucket.prefix.strip("/") or None,
-            config=dict(bucket.options),
+            config={**_ONE_BY_ONE[bucket.scheme], **bucket.options},
             client_options={
                 "allow_http": _endpoint(bucket).startswith("http://"),
                 "connect_timeout": timedelta(seconds=min(5, patience.request_seconds)),
@@ -98,7 +101,8 @@ def open_bucket(bucket: Bucket, patience: Patience) -> RemoteBackend:
         )
     except (BaseError, ValueError) as error:
         raise InvalidInput(f"{bucket.url} cannot be opened: {error}") from error
-    return RemoteBackend(store, bucket.url, {"Storage-Class": bucket.storage_class} if bucket.storage_class else {})
+    attributes = {"Storage-Class": bucket.storage_class} if bucket.storage_class else {}
+    return RemoteBackend(store, bucket.url, attributes, patience.retry_seconds)
 
 
 def _endpoint(bucket: Bucket) -> str:
