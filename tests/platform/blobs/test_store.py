@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.platform.blobs.conftest import Shelf
 from tunery.errors import IntegrityError, InvalidInput, NotFound, TooLarge
 from tunery.kit.actor import Actor
 
-DATA = os.urandom(700_000) + b"some text that repeats. " * 20_000
+DATA = random.Random(7).randbytes(700_000) + b"some text that repeats. " * 20_000
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 

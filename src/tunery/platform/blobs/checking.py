@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -42,22 +42,27 @@ class Damage:
     mended: bool = False
 
 
-def check(store: BlobStore, tenant_id: str, *, quick: bool = False) -> Iterator[Damage]:
+def check(
+    store: BlobStore, tenant_id: str, *, quick: bool = False, watch: Callable[[int, int], None] | None = None
+) -> Iterator[Damage]:
     """Yield what is damaged or missing in a tenant's store.
 
     Args:
         store: The store.
         tenant_id: Whose bytes to look over.
         quick: Compare the packs with their checksums only, without opening each segment.
+        watch: Told before each pack how many are done, and how many there are; it may raise to end the look.
     """
     yield from _index_faults(store, tenant_id)
     with store.database.session(tenant_id, read_only=True) as session:
         packs = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_(None)).order_by(Pack.id)).all()
-    for pack in packs:
+    for done, pack in enumerate(packs):
+        if watch is not None:
+            watch(done, len(packs))
         reason = _fault_of(store, tenant_id, pack)
         if reason or not quick:
             bad = _bad_segments(store, tenant_id, pack.id)
-            if reason or bad:
+            if (reason or bad) and _stands(store, tenant_id, pack.id):
                 files = _files_of(store, tenant_id, [one.number for one in bad])
                 yield Damage(pack.id, reason or "segments do not decode", [one.hash.hex() for one in bad], files)
 
@@ -113,9 +118,18 @@ def _bad_segments(store: BlobStore, tenant_id: str, pack_id: str) -> list[Found]
             store.reader.content(tenant_id, one)
         except Unavailable:
             raise
+        except NotFound:  # collected or destroyed since its row was read
+            continue
         except TuneryError:
             bad.append(one)
     return bad
+
+
+def _stands(store: BlobStore, tenant_id: str, pack_id: str) -> bool:
+    """Tell whether a pack was not emptied while it was looked over."""
+    with store.database.session(tenant_id, read_only=True) as session:
+        pack = session.get(Pack, pack_id)
+        return pack is not None and pack.doomed_at is None
 
 
 def _files_of(store: BlobStore, tenant_id: str, numbers: list[int]) -> list[str]:

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from tunery.kit.clock import now
-from tunery.platform.blobs.backends import Entry
-from tunery.platform.blobs.emptying import empty_packs, finish_doomed
+from tunery.kit.ids import parse_id
+from tunery.platform.blobs.emptying import doom_orphans, empty_packs, finish_doomed
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.references import named_digests
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
 
-__all__ = ["Collected", "collect"]
+__all__ = ["Collected", "collect", "orphans_of"]
 
 _SMALL_BYTES = 8 << 20
 _MANY_SMALL = 32
@@ -33,7 +34,7 @@ class Collected:
     Attributes:
         files: Digests of files that nothing names any more.
         segments: How many segments no file and no delta needs any more.
-        freed_bytes: What lay dead in the packs that were let go or emptied, and in objects without a row.
+        freed_bytes: What lay dead in the packs that are let go or emptied, and in objects without a row.
         kept_bytes: What stays dead in packs that are more alive than dead.
     """
 
@@ -47,16 +48,21 @@ class Collected:
 class _Share:
     pack_id: str
     size_bytes: int
+    content_bytes: int
     live_bytes: int
     carries_files: bool
 
     @property
+    def lives(self) -> bool:
+        return self.carries_files or self.live_bytes > 0
+
+    @property
     def dead_bytes(self) -> int:
-        return self.size_bytes - self.live_bytes
+        return self.content_bytes - self.live_bytes if self.lives else self.size_bytes
 
     @property
     def goes(self) -> bool:
-        return 2 * self.live_bytes < self.size_bytes and (self.live_bytes > 0 or not self.carries_files)
+        return not self.lives or 2 * self.live_bytes < self.content_bytes
 
 
 def collect(store: BlobStore, tenant_id: str, *, grace: timedelta, dry_run: bool = False) -> Collected:
@@ -76,32 +82,43 @@ def collect(store: BlobStore, tenant_id: str, *, grace: timedelta, dry_run: bool
         files = _drop_files(session, cutoff)
         segments = _drop_segments(session, cutoff)
         shares = _shares(session)
+        doomed = session.scalar(sa.select(sa.func.sum(Pack.size_bytes)).where(Pack.doomed_at.is_not(None)))
         if dry_run:
             session.rollback()
-    orphans = _orphans(store, tenant_id, {share.pack_id for share in shares}, cutoff)
-    going = [share for share in shares if share.goes]
-    small = [share for share in shares if share.size_bytes < _SMALL_BYTES and not share.goes]
+    orphans = orphans_of(store, tenant_id, cutoff)
+    going = [share for share in shares if share.goes][:_MANY]
     if not dry_run:
-        merged = [share.pack_id for share in small] if len(small) >= _MANY_SMALL else []
-        leaving = [share.pack_id for share in going] + merged
+        small = [share for share in shares if share.size_bytes < _SMALL_BYTES and not share.goes][:_MANY]
+        leaving = [*going, *(small if len(small) >= _MANY_SMALL else [])]
         if leaving:
-            empty_packs(store, tenant_id, leaving, dropped=set(), dropped_files=set())
+            packs = {share.pack_id for share in leaving}
+            empty_packs(store, tenant_id, packs, dropped=set(), dropped_files=set())
+        doom_orphans(store, tenant_id, orphans)
         finish_doomed(store, tenant_id)
-        for orphan in orphans:
-            store.keyring.destroy(tenant_id, orphan.name.rpartition("/")[2])
-            store.backend.delete(orphan.name)
         store.keyring.retire(tenant_id, cutoff)
-    freed = sum(share.dead_bytes for share in going) + sum(orphan.size_bytes for orphan in orphans)
-    kept = sum(share.dead_bytes for share in shares if not share.goes)
-    return Collected(files, segments, freed, kept)
+        store.keyring.sweep(tenant_id, cutoff)
+        store.backend.sweep(tenant_id, cutoff)
+    dead = sum(share.dead_bytes for share in shares)
+    dies = sum(share.dead_bytes for share in going)
+    return Collected(files, segments, dies + sum(orphans.values()) + int(doomed or 0), dead - dies)
+
+
+def orphans_of(store: BlobStore, tenant_id: str, before: datetime) -> dict[str, int]:
+    """Return packs without a row that were written before a moment, with their bytes; a key alone counts as one."""
+    found = dict.fromkeys(store.keyring.packs(tenant_id, before), 0)
+    for entry in store.backend.entries(tenant_id):
+        if entry.modified_at < before:
+            found[entry.name.rpartition("/")[2]] = entry.size_bytes
+    with store.database.session(tenant_id, read_only=True) as session:
+        known = set(session.scalars(sa.select(Pack.id)))
+    return {pack_id: size for pack_id, size in found.items() if pack_id == parse_id(pack_id) and pack_id not in known}
 
 
 def _drop_files(session: Session, cutoff: datetime) -> list[str]:
     named = named_digests(session)
     rows = session.execute(sa.select(BlobRow.id, BlobRow.digest).where(BlobRow.touched_at < cutoff)).all()
     dead = [(blob_id, digest) for blob_id, digest in rows if digest not in named]
-    for start in range(0, len(dead), _MANY):
-        ids = [blob_id for blob_id, _ in dead[start : start + _MANY]]
+    for ids in in_parts(blob_id for blob_id, _ in dead):
         session.execute(sa.delete(BlobRow).where(BlobRow.id.in_(ids), BlobRow.touched_at < cutoff))
     return sorted(digest for _, digest in dead)
 
@@ -124,13 +141,8 @@ def _shares(session: Session) -> list[_Share]:
     live = sa.select(Segment.pack_id, sa.func.sum(Segment.stored_size)).group_by(Segment.pack_id)
     living: dict[str, int] = {pack_id: int(size) for pack_id, size in session.execute(live)}
     carrying = set(session.scalars(sa.select(BlobRow.pack_id).distinct()))
-    packs = session.execute(sa.select(Pack.id, Pack.size_bytes).where(Pack.doomed_at.is_(None)).order_by(Pack.id))
-    return [_Share(pack_id, size, living.get(pack_id, 0), pack_id in carrying) for pack_id, size in packs]
-
-
-def _orphans(store: BlobStore, tenant_id: str, known: set[str], cutoff: datetime) -> list[Entry]:
+    packs = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_(None)).order_by(Pack.id))
     return [
-        entry
-        for entry in store.backend.entries(tenant_id)
-        if entry.name.rpartition("/")[2] not in known and entry.modified_at < cutoff
+        _Share(pack.id, pack.size_bytes, pack.content_bytes, living.get(pack.id, 0), pack.id in carrying)
+        for pack in packs
     ]

@@ -2,31 +2,37 @@
 
     1. survivors are sealed into new packs, which are placed and still invisible
     2. one transaction points their rows there, takes the dropped segments away and dooms the old packs
-    3. the keys of doomed packs are destroyed, then their objects, then their rows
+    3. the packs that took over are copied to the mirror (the backup's packs), where there is one
+    4. the keys of doomed packs are destroyed, then their objects, then their rows
 
 A crash after 1 leaves a pack without a row; after 2, ``finish_doomed`` goes on where it stopped. Survivors that leaned
 on what is dropped are encoded anew, and their packs go as well: content and delta together would give it back.
+Step 3 keeps every backup readable: it names packs whose keys go, and finds what survived in those that took over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from tunery.errors import StaleState
+from tunery.errors import Conflict, NotFound, StaleState
 from tunery.kit.clock import now
 from tunery.platform.blobs.codecs import encode
-from tunery.platform.blobs.index import manifest_of, numbers_of
+from tunery.platform.blobs.copying import copy_packs, require_place
+from tunery.platform.blobs.index import add_pack, in_parts, manifest_of, numbers_of
+from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.packs import SCHEMA, PackWriter, Placed, pack_name
 from tunery.platform.blobs.segments import Found, find_segments
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.blobs.tables import BlobRow, Pack, Segment
 from tunery.platform.blobs.writing import PACK_BYTES
+from tunery.platform.db import TenantSession
 
-__all__ = ["empty_packs", "finish_doomed"]
+__all__ = ["doom_orphans", "empty_packs", "finish_doomed"]
 
 
 def empty_packs(
@@ -46,9 +52,12 @@ def empty_packs(
 
     Raises:
         Conflict: A new file names what is dropped, or a survivor moved meanwhile; nothing happened, look again.
+        IntegrityError: A survivor is damaged; nothing happened, mend it first.
     """
     with store.database.session(tenant_id, read_only=True) as session:
-        leaning = find_segments(session, Segment.reference_number.in_(dropped)) if dropped else []
+        leaning = [
+            one for part in in_parts(dropped) for one in find_segments(session, Segment.reference_number.in_(part))
+        ]
         doomed = {*pack_ids, *(one.pack_id for one in leaning if one.number not in dropped)}
         moving = [one for one in find_segments(session, Segment.pack_id.in_(doomed)) if one.number not in dropped]
         carried = session.scalars(
@@ -58,24 +67,44 @@ def empty_packs(
     packs = _move(store, tenant_id, moving, dropped, manifests)
     try:
         with store.database.session(tenant_id) as session:
-            _switch(session, packs, {one.hash: one for one in moving})
-            moved_files = sa.update(BlobRow).where(BlobRow.id.in_([row.id for row in carried]))
+            _doom(session, doomed)
+            _switch(session, store.keyring, packs, {one.hash: one for one in moving})
             if carried:
+                moved_files = sa.update(BlobRow).where(BlobRow.id.in_([row.id for row in carried]))
                 session.execute(moved_files.values(pack_id=packs[-1].pack_id))
             session.execute(sa.delete(BlobRow).where(BlobRow.id.in_(dropped_files)))
             _drop(session, dropped)
-            session.execute(sa.update(Pack).where(Pack.id.in_(doomed)).values(doomed_at=now()))
-    except BaseException:
+            _refuse_life(session, doomed)
+            packs = []  # whether the commit succeeds, only the rows can tell: collection asks them
+    finally:
         for pack in packs:
             pack.abandon(store.backend)
-        raise
     return doomed
 
 
+def doom_orphans(store: BlobStore, tenant_id: str, orphans: Mapping[str, int]) -> None:
+    """Doom packs that have no row, given with their bytes; a writer who comes later finds the row, or no key.
+
+    One that got its row since is left alone.
+    """
+    for pack_id, size_bytes in orphans.items():
+        with suppress(Conflict), store.database.session(tenant_id) as session:
+            facts = {"size_bytes": size_bytes, "checksum": "", "content_bytes": 0, "files": 0}
+            session.add(Pack(id=pack_id, schema=SCHEMA, doomed_at=now(), **facts))
+
+
 def finish_doomed(store: BlobStore, tenant_id: str) -> int:
-    """Destroy keys, objects and rows of doomed packs; return how many bytes that freed. Repeating it is harmless."""
+    """Destroy keys, objects and rows of doomed packs; return how many bytes that freed. Repeating it is harmless.
+
+    Raises:
+        Unavailable: The mirror does not answer; nothing of this was done, and the next collection does it.
+    """
     with store.database.session(tenant_id, read_only=True) as session:
         doomed = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_not(None))).all()
+        alive = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_(None))).all()
+    if doomed and store.mirror is not None:
+        require_place(store.mirror)
+        copy_packs(store, alive, store.mirror)
     for pack in doomed:
         store.keyring.destroy(tenant_id, pack.id)
         store.backend.delete(pack_name(tenant_id, pack.id))
@@ -94,12 +123,7 @@ def _move(
                 if packs:
                     packs[-1].place(store.backend, [])
                 packs.append(PackWriter(tenant_id, store.staging, store.keyring))
-            if one.reference and one.reference.number in dropped:
-                fresh = encode(store.reader.content(tenant_id, one), width=1)
-                packs[-1].add(one.hash, one.size, fresh.codec, fresh.data, None)
-            else:
-                leans_on = one.reference.hash if one.reference else None
-                packs[-1].add(one.hash, one.size, one.codec, store.reader.encoded(tenant_id, one), leans_on)
+            packs[-1].add(one.hash, one.size, *_rewritten(store, tenant_id, one, dropped))
         if manifests and not packs:
             packs.append(PackWriter(tenant_id, store.staging, store.keyring))
         if packs:
@@ -111,10 +135,39 @@ def _move(
     return packs
 
 
-def _switch(session: Session, packs: list[PackWriter], moving: dict[bytes, Found]) -> None:
+def _rewritten(
+    store: BlobStore, tenant_id: str, one: Found, dropped: set[int]
+) -> tuple[str, bytes | memoryview, bytes | None]:
+    """Return codec, sealed-to-be bytes and reference of a survivor."""
+    try:
+        if one.reference and one.reference.number in dropped:
+            fresh = encode(store.reader.content(tenant_id, one), width=1)
+            return fresh.codec, fresh.data, None
+        return one.codec, store.reader.encoded(tenant_id, one), one.reference.hash if one.reference else None
+    except NotFound as error:
+        with suppress(NotFound):
+            store.reader.look_again(tenant_id, [one])
+        raise StaleState(f"segment {one.hash.hex()} moved meanwhile; nothing happened, look again") from error
+
+
+def _doom(session: Session, pack_ids: set[str]) -> None:
+    """Doom packs and hold their rows: from here on nobody else moves what lies in them, or adds to it."""
+    standing = sa.update(Pack).where(Pack.id.in_(pack_ids), Pack.doomed_at.is_(None))
+    taken = session.execute(standing.values(doomed_at=now()))
+    if taken.rowcount != len(pack_ids):  # type: ignore[attr-defined]
+        raise StaleState("somebody else is emptying the same packs; nothing happened, look again")
+
+
+def _refuse_life(session: Session, pack_ids: set[str]) -> None:
+    living = sa.select(Segment.number).where(Segment.pack_id.in_(pack_ids)).limit(1)
+    carried = sa.select(BlobRow.id).where(BlobRow.pack_id.in_(pack_ids)).limit(1)
+    if session.scalars(living).first() is not None or session.scalars(carried).first() is not None:
+        raise StaleState("rows were added to a pack that is being emptied; nothing happened, look again")
+
+
+def _switch(session: TenantSession, keyring: Keyring, packs: list[PackWriter], moving: dict[bytes, Found]) -> None:
     for pack in packs:
-        session.add(Pack(id=pack.pack_id, schema=SCHEMA, size_bytes=pack.size_bytes, checksum=pack.checksum))
-        session.flush()
+        add_pack(session, keyring, pack.facts())
         references = numbers_of(session, [placed.reference for placed in pack.segments if placed.reference])
         for placed in pack.segments:
             _point(session, pack.pack_id, placed, moving[placed.hash], references)
@@ -140,4 +193,5 @@ def _point(session: Session, pack_id: str, placed: Placed, seen: Found, referenc
 def _drop(session: Session, dropped: set[int]) -> None:
     """Deltas first: what they lean on is held by them."""
     for only in (Segment.reference_number.is_not(None), sa.true()):
-        session.execute(sa.delete(Segment).where(Segment.number.in_(dropped), only))
+        for part in in_parts(dropped):
+            session.execute(sa.delete(Segment).where(Segment.number.in_(part), only))

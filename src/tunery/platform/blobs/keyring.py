@@ -2,6 +2,7 @@
 
     <tenant id>/tenant/<key id>      {"schema": 1, "master", "wrapped"}; the newest wraps
     <tenant id>/packs/<pack id>      {"schema": 1, "tenant", "wrapped"}
+    <tenant id>/destroyed/<pack id>  {"schema": 1, "at"}; so that a destroyed key is told from a lost one
 
 They lie in a place of their own, in neither the database nor its backup: a backup that is put back must not bring back
 what was destroyed. Crash: a pack's key is durable before the pack, and a key without a pack is taken away like the pack
@@ -14,12 +15,14 @@ import base64
 import json
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tunery.errors import IntegrityError, NotFound
+from tunery.errors import Exhausted, IntegrityError, NotFound
+from tunery.kit.clock import now
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
 from tunery.platform.blobs.master_keys import MasterKey, unwrap, wrap
@@ -67,14 +70,40 @@ class Keyring:
         return key
 
     def destroy(self, tenant_id: str, pack_id: str) -> None:
-        """Destroy a pack's key; its bytes can never be read again, wherever a copy of them lies."""
+        """Destroy a pack's key and note that; its bytes can never be read again, wherever a copy of them lies."""
+        try:
+            self._note(tenant_id, pack_id)
+        except Exhausted:
+            self.forget(tenant_id, pack_id)  # gives the room for the note
+            self._note(tenant_id, pack_id)
+        else:
+            self.forget(tenant_id, pack_id)
+
+    def _note(self, tenant_id: str, pack_id: str) -> None:
+        note = {"schema": 1, "at": now().isoformat()}
+        self._backend.put(_destroyed_name(tenant_id, pack_id), json.dumps(note).encode())
+
+    def forget(self, tenant_id: str, pack_id: str) -> None:
+        """Take away the key of a pack that never came to be."""
         self._backend.delete(_pack_name(tenant_id, pack_id))
         with self._lock:
             self._pack_keys.pop((tenant_id, pack_id), None)
 
-    def packs(self, tenant_id: str) -> list[str]:
-        """Return the packs of a tenant that have a key."""
-        return sorted(entry.name.rpartition("/")[2] for entry in self._backend.entries(f"{tenant_id}/packs"))
+    def destroyed(self, tenant_id: str) -> set[str]:
+        """Return the packs of a tenant whose keys were destroyed."""
+        return {entry.name.rpartition("/")[2] for entry in self._backend.entries(f"{tenant_id}/destroyed")}
+
+    def has(self, tenant_id: str, pack_id: str) -> bool:
+        """Tell whether a pack's key is kept, whatever this process remembers."""
+        try:
+            return bool(self._backend.read(_pack_name(tenant_id, pack_id)))
+        except NotFound:
+            return False
+
+    def packs(self, tenant_id: str, before: datetime | None = None) -> list[str]:
+        """Return the packs of a tenant that have a key, or those whose key was last written before a moment."""
+        entries = self._backend.entries(f"{tenant_id}/packs")
+        return sorted(e.name.rpartition("/")[2] for e in entries if before is None or e.modified_at < before)
 
     def rotate(self, tenant_id: str) -> int:
         """Give the tenant a new key under the first master key and wrap its packs' keys with it; no data is rewritten.
@@ -87,20 +116,36 @@ class Keyring:
         self._make_tenant_key(tenant_id)
         packs = self.packs(tenant_id)
         for pack_id in packs:
-            self._keep(tenant_id, pack_id, self.of(tenant_id, pack_id))
+            with suppress(NotFound):
+                self._keep(tenant_id, pack_id, self.of(tenant_id, pack_id))
+                if self._is_destroyed(tenant_id, pack_id):  # it went while we held it, and was just written again
+                    self.forget(tenant_id, pack_id)
         return len(packs)
+
+    def _is_destroyed(self, tenant_id: str, pack_id: str) -> bool:
+        try:
+            return bool(self._backend.read(_destroyed_name(tenant_id, pack_id)))
+        except NotFound:
+            return False
 
     def retire(self, tenant_id: str, before: datetime) -> int:
         """Destroy the tenant's keys that were replaced before that moment and wrap nothing; return how many."""
         entries = sorted(self._backend.entries(f"{tenant_id}/tenant"), key=lambda entry: entry.name)
         if len(entries) < 2 or entries[-1].modified_at >= before:
             return 0
-        used = {self._read(_pack_name(tenant_id, pack_id))["tenant"] for pack_id in self.packs(tenant_id)}
+        used = set()
+        for pack_id in self.packs(tenant_id):
+            with suppress(NotFound):  # destroyed meanwhile
+                used.add(self._read(_pack_name(tenant_id, pack_id))["tenant"])
         old = [e.name for e in entries[:-1] if e.name.rpartition("/")[2] not in used]
         for name in old:
             self._backend.delete(name)
             self._tenant_keys.pop((tenant_id, name.rpartition("/")[2]), None)
         return len(old)
+
+    def sweep(self, tenant_id: str, before: datetime) -> None:
+        """Take away what broken-off writes of keys left."""
+        self._backend.sweep(tenant_id, before)
 
     def _keep(self, tenant_id: str, pack_id: str, key: bytes) -> None:
         key_id = max(self._tenant_key_ids(tenant_id), default="") or self._make_tenant_key(tenant_id)
@@ -160,3 +205,7 @@ def _pack_name(tenant_id: str, pack_id: str) -> str:
 
 def _tenant_name(tenant_id: str, key_id: str) -> str:
     return f"{tenant_id}/tenant/{key_id}"
+
+
+def _destroyed_name(tenant_id: str, pack_id: str) -> str:
+    return f"{tenant_id}/destroyed/{pack_id}"

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tunery.errors import IntegrityError, InvalidInput, Refused
 from tunery.kit.digests import sha256_bytes
+from tunery.platform.blobs.backends.local import sync_folder
 from tunery.plugins import Registry
 
 __all__ = ["MASTER_KEYS", "LocalMasterKey", "MasterKey", "keys_in_environment", "keys_in_file", "unwrap", "wrap"]
@@ -101,6 +102,7 @@ def _make(path: Path) -> None:
         pass  # another process made it a moment ago; its key counts
     finally:
         staging.unlink()
+        sync_folder(path.parent)
 
 
 def _key(text: str, where: str) -> bytes:

@@ -71,11 +71,20 @@ class Footer:
 
 @dataclass(frozen=True)
 class PackFacts:
-    """A placed pack as the index lists it; ``checksum`` is the BLAKE3 of all its bytes, hex."""
+    """A placed pack as the index lists it.
+
+    Attributes:
+        checksum: BLAKE3 of all its bytes, hex.
+        content_bytes: Sealed bytes of all its segments.
+        files: How many manifests it ends with.
+        segments: Those to list.
+    """
 
     pack_id: str
     size_bytes: int
     checksum: str
+    content_bytes: int
+    files: int
     segments: list[Placed]
 
 
@@ -90,6 +99,7 @@ class PackWriter:
     segments: list[Placed] = field(default_factory=list)
     size_bytes: int = 0
     checksum: str = ""
+    files: int = 0
 
     def __post_init__(self) -> None:
         self._hasher = blake3()
@@ -120,13 +130,15 @@ class PackWriter:
         offset = self.size_bytes
         self._write(self._seal.close(_FOOTER_ORDINAL, _FOOTER, footer))
         self._write(_TAIL.pack(offset, _MAGIC))
+        self.files = len(files)
         self._file.close()
         self.checksum = self._hasher.hexdigest()
         backend.place(pack_name(self.tenant_id, self.pack_id), self._path)
 
     def facts(self) -> PackFacts:
         """What the index must know of a placed pack."""
-        return PackFacts(self.pack_id, self.size_bytes, self.checksum, self.segments)
+        content_bytes = sum(placed.stored_size for placed in self.segments)
+        return PackFacts(self.pack_id, self.size_bytes, self.checksum, content_bytes, self.files, self.segments)
 
     def abandon(self, backend: Backend) -> None:
         """Take away what there is of the pack, and its key; what cannot be reached now is left to collection."""
@@ -134,7 +146,7 @@ class PackWriter:
         for take_away in (
             self._file.close,  # writes what it holds back, and fails again where that was the fault
             lambda: backend.delete(pack_name(self.tenant_id, self.pack_id)),
-            lambda: self.keyring.destroy(self.tenant_id, self.pack_id),
+            lambda: self.keyring.forget(self.tenant_id, self.pack_id),
         ):
             try:
                 take_away()
@@ -160,6 +172,8 @@ def read_footer(backend: Backend, keyring: Keyring, tenant_id: str, pack_id: str
         wrote it.
     """
     name = pack_name(tenant_id, pack_id)
+    if size_bytes < _HEAD.size + _TAIL.size:
+        raise IntegrityError(f"{name} has {size_bytes} bytes, less than any pack; restore it from a good copy")
     magic, schema, tenant, pack = _HEAD.unpack(backend.read(name, 0, _HEAD.size))
     offset, end = _TAIL.unpack(backend.read(name, size_bytes - _TAIL.size, _TAIL.size))
     if magic != _MAGIC or end != _MAGIC or (tenant, pack) != (UUID(tenant_id).bytes, UUID(pack_id).bytes):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import sqlalchemy as sa
 from blake3 import blake3
+from sqlalchemy.orm import Session
 
 from tunery.errors import IntegrityError, NotFound, Unavailable
-from tunery.platform.blobs.index import publish
-from tunery.platform.blobs.packs import Footer, PackFacts, pack_name, read_footer
+from tunery.platform.blobs.index import in_parts, numbers_of, publish
+from tunery.platform.blobs.packs import Footer, PackFacts, Placed, pack_name, read_footer
 from tunery.platform.blobs.store import BlobStore
+from tunery.platform.blobs.tables import BlobRow, Segment
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -25,9 +28,10 @@ class Rebuilt:
 
 
 def rebuild(store: BlobStore, tenant_id: str) -> Rebuilt:
-    """Add the rows of every pack that has its key; rows that stand already stay. Damaged packs are named and left out.
+    """Add the rows of every pack that has its key, and point rows there whose own pack cannot be read any more.
 
-    Deltas and files wait until the packs they lean on were read, so the order of the packs does not matter.
+    Damaged packs are named and left out. Deltas and files wait until the packs they lean on were read, so the order of
+    the packs does not matter. Do it while nobody writes.
     """
     facts: list[tuple[PackFacts, Footer]] = []
     unreadable: dict[str, str] = {}
@@ -39,7 +43,9 @@ def rebuild(store: BlobStore, tenant_id: str) -> Rebuilt:
             unreadable[pack_id] = str(error)
             continue
         checksum = blake3(store.backend.read(pack_name(tenant_id, pack_id))).hexdigest()
-        facts.append((PackFacts(pack_id, entry.size_bytes, checksum, footer.segments), footer))
+        content_bytes = sum(placed.stored_size for placed in footer.segments)
+        counted = entry.size_bytes, checksum, content_bytes, len(footer.files)
+        facts.append((PackFacts(pack_id, *counted, footer.segments), footer))
     files = _publish_all(store, tenant_id, facts)
     return Rebuilt([fact.pack_id for fact, _ in facts], unreadable, files)
 
@@ -47,20 +53,49 @@ def rebuild(store: BlobStore, tenant_id: str) -> Rebuilt:
 def _publish_all(store: BlobStore, tenant_id: str, facts: list[tuple[PackFacts, Footer]]) -> list[str]:
     """First what leans on nothing, then deltas, then files: each needs the rows of those before it."""
     files: list[str] = []
-    for fact, footer in facts:
-        plain = [placed for placed in footer.segments if not placed.reference]
-        _publish(store, tenant_id, replace(fact, segments=plain), [])
+    whole = {fact.pack_id for fact, _ in facts}
     for fact, _ in facts:
-        _publish(store, tenant_id, fact, [])
+        _publish(store, tenant_id, _only_plain(fact), [], whole)
+    for fact, _ in facts:
+        _publish(store, tenant_id, fact, [], whole)
     for fact, footer in facts:
-        files += [one["digests"]["sha256"] for one in footer.files if _publish(store, tenant_id, fact, [one])]
+        files += [one["digests"]["sha256"] for one in footer.files if _publish(store, tenant_id, fact, [one], whole)]
     return sorted(files)
 
 
-def _publish(store: BlobStore, tenant_id: str, fact: PackFacts, files: list[dict[str, Any]]) -> bool:
+def _only_plain(fact: PackFacts) -> PackFacts:
+    return replace(fact, segments=[placed for placed in fact.segments if not placed.reference])
+
+
+def _publish(store: BlobStore, tenant_id: str, fact: PackFacts, files: list[dict[str, Any]], whole: set[str]) -> bool:
     try:
         with store.database.session(tenant_id) as session:
-            publish(session, fact, files)
+            wanted = [placed.reference for placed in fact.segments if placed.reference]
+            there = numbers_of(session, wanted, plain=True)
+            # A delta may lie there dead, long after what it leaned on.
+            segments = [placed for placed in fact.segments if placed.reference is None or placed.reference in there]
+            publish(session, store.keyring, replace(fact, segments=segments), files)
+            _point_here(session, fact.pack_id, segments, there, whole)
+            for one in files:
+                row = session.scalars(sa.select(BlobRow).where(BlobRow.digest == one["digests"]["sha256"])).one()
+                if row.pack_id not in whole:
+                    row.pack_id = fact.pack_id
     except Unavailable:
-        return False  # what it leans on is in no readable pack
+        return False  # a piece of the file is in no readable pack, or the pack is being emptied
     return True
+
+
+def _point_here(
+    session: Session, pack_id: str, segments: list[Placed], references: dict[bytes, int], whole: set[str]
+) -> None:
+    """Correct rows of an older index, whose packs were emptied since; nothing that is leaned on becomes a delta."""
+    here = {placed.hash: placed for placed in segments}
+    for part in in_parts(here):
+        for row in session.scalars(sa.select(Segment).where(Segment.hash.in_(part))):
+            placed = here[row.hash]
+            leaning = sa.select(Segment.number).where(Segment.reference_number == row.number).limit(1)
+            if row.pack_id in whole or (placed.reference and session.scalar(leaning)):
+                continue
+            row.pack_id, row.codec, row.ordinal = pack_id, placed.codec, placed.ordinal
+            row.offset, row.stored_size = placed.offset, placed.stored_size
+            row.reference_number = references[placed.reference] if placed.reference else None

@@ -108,7 +108,8 @@ class SegmentReader:
         """Return the plain content of one segment.
 
         Raises:
-            IntegrityError: What is stored is damaged, swapped or missing; names segment and pack.
+            IntegrityError: What is stored is damaged, swapped or missing; names segment and pack. NotFound: It was
+            collected or destroyed since it was looked up.
         """
         return self.contents(tenant_id, [found])[0]
 
@@ -116,9 +117,8 @@ class SegmentReader:
         """Return the contents of segments that lie behind one another in one pack, with one read of the backend."""
         try:
             return self._read(tenant_id, run)
-        except NotFound:
-            fresh = self._look_again(tenant_id, run)  # a pack was emptied into another while we read
-            return [self._read(tenant_id, [found])[0] for found in fresh]
+        except NotFound:  # a pack was emptied into another while we read
+            return [self.content(tenant_id, found) for found in self.look_again(tenant_id, run)]
 
     def _read(self, tenant_id: str, run: list[Found]) -> list[bytes | memoryview]:
         first, last = run[0], run[-1]
@@ -135,12 +135,19 @@ class SegmentReader:
             raise IntegrityError(f"segment {found.hash.hex()} does not hash to its name; restore it from a good copy")
         return content
 
-    def _look_again(self, tenant_id: str, run: list[Found]) -> list[Found]:
+    def look_again(self, tenant_id: str, run: list[Found]) -> list[Found]:
+        """Return where segments lie now that were not found where they lay.
+
+        Raises:
+            IntegrityError: One should be there still. NotFound: one is nowhere any more.
+        """
         with self._database.session(tenant_id, read_only=True) as session:
             hashes = [found.hash for found in run]
             fresh = {found.hash: found for found in find_segments(session, Segment.hash.in_(hashes))}
         for found in run:
-            if fresh.get(found.hash, found).pack_id == found.pack_id:
+            if found.hash not in fresh:
+                raise NotFound(f"segment {found.hash.hex()} was collected or destroyed while it was read")
+            if fresh[found.hash] == found:
                 raise IntegrityError(
                     f"segment {found.hash.hex()} is missing: pack {found.pack_id} or its key is gone; restore it"
                 )

@@ -65,6 +65,8 @@ class BlobStore:
         self.keyring = keyring
         self.staging = staging
         self.compress = compress
+        self.mirror: Backend | None = None
+        """Where packs that take over from others must lie as well, before keys of those are destroyed."""
         self.reader = SegmentReader(database, backend, keyring)
         self.threads = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="store")
 
@@ -170,6 +172,8 @@ class BlobStore:
         except IntegrityError as error:
             raise IntegrityError(f"file {row.digest} is damaged in the store: {error}") from error
         if position < end:
+            if self._row(row.tenant_id, row.digest).id != row.id:
+                raise NotFound(f"file {row.digest} was replaced while it was read; read it again")
             raise IntegrityError(
                 f"file {row.digest} ends at byte {position} of {end}: its index is damaged; rebuild it"
             )

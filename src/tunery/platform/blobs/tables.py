@@ -31,8 +31,12 @@ class Pack(Identified, TenantOwned, Base):
     size_bytes: Mapped[int] = mapped_column(sa.BigInteger)
     checksum: Mapped[str] = mapped_column(sa.String(64))
     """BLAKE3 of the whole pack as it lies in the backend, hex."""
+    content_bytes: Mapped[int] = mapped_column(sa.BigInteger)
+    """Sealed bytes of all segments in it; what its rows add up to less is dead."""
+    files: Mapped[int]
+    """How many manifests it ends with."""
     doomed_at: Mapped[datetime | None]
-    """When its last segment moved away or was destroyed; key and object go next."""
+    """When its last segment moved away or was destroyed, or its writer was given up; key and object go next."""
 
 
 class Segment(TenantOwned, Base):

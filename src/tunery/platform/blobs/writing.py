@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from blake3 import blake3
 
-from tunery.errors import Conflict, DigestMismatch, TooLarge
+from tunery.errors import Conflict, DigestMismatch, IntegrityError, NotFound, TooLarge
 from tunery.kit.clock import now
 from tunery.kit.digests import check_digest
 from tunery.platform.blobs.admission import ADMISSIONS
@@ -30,6 +31,8 @@ from tunery.platform.blobs.tables import BlobRow, Segment
 from tunery.platform.db import Database
 
 __all__ = ["Wanted", "Writing"]
+
+log = structlog.get_logger(__name__)
 
 PACK_BYTES = 128 << 20
 _BATCH_BYTES = 8 << 20
@@ -101,10 +104,9 @@ class Writing:
                     )
                 if not self._is_here(digest):
                     self._finish(digest, wanted)
-        except BaseException:
+        finally:
             for pack in [*self._packs, *([self._open] if self._open else [])]:
                 pack.abandon(self._backend)
-            raise
         return digest, self._size
 
     def _counted(self, pieces: Iterable[bytes], max_bytes: int | None) -> Iterator[bytes]:
@@ -142,10 +144,19 @@ class Writing:
                 ready.append(_Ready(piece, name, None, Encoded("raw", content)))
                 continue
             near = leanable.get(piece.key) if piece.key else None
-            reference = self._reader.content(self._tenant_id, near) if near and near.size == piece.size else None
-            encoded = encode(content, width=piece.width, reference=reference)
+            encoded = encode(content, width=piece.width, reference=self._reference(near, piece.size))
             ready.append(_Ready(piece, name, None, encoded, near if CODECS[encoded.codec].against else None))
         return ready
+
+    def _reference(self, near: Found | None, size: int) -> bytes | memoryview | None:
+        """Return what a piece may be a difference to; it can do without one that is destroyed or damaged."""
+        if near is None or near.size != size:
+            return None
+        try:
+            return self._reader.content(self._tenant_id, near)
+        except (NotFound, IntegrityError) as error:
+            log.warning("a near copy is kept without its base", segment=near.hash.hex(), reason=str(error))
+            return None
 
     def _look_up(self, hashes: list[bytes]) -> dict[bytes, Found]:
         with self._database.session(self._tenant_id, read_only=True) as session:
@@ -207,12 +218,13 @@ class Writing:
                 with self._database.session(self._tenant_id) as session:
                     for _, admit in ADMISSIONS:
                         admit(session, sum(pack.size_bytes for pack in self._packs), wanted.reservation)
-                    for pack in self._packs[:-1]:
-                        publish(session, pack.facts(), [])
-                    publish(session, self._packs[-1].facts(), [manifest])
+                    for pack in self._packs:
+                        files = [manifest] if pack is self._packs[-1] else []
+                        publish(session, self._keyring, pack.facts(), files)
+                    self._packs = []  # whether the commit succeeds, only the rows can tell: collection asks them
                 return
             except Conflict:  # another upload wrote an equal segment at the same moment; its row counts
-                if attempt == 4:
+                if attempt == 4 or not self._packs:
                     raise
 
 

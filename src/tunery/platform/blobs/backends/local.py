@@ -97,13 +97,20 @@ class LocalBackend:
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Walk a folder; files that are still being written are not seen."""
+        return (entry for entry in self._walk(prefix) if not _is_unfinished(entry))
+
+    def sweep(self, prefix: str, before: datetime) -> None:
+        """Delete files that were being written and never got their name."""
+        for entry in self._walk(prefix):
+            if _is_unfinished(entry) and entry.modified_at < before:
+                self.delete(entry.name)
+
+    def _walk(self, prefix: str) -> Iterator[Entry]:
         for folder, _, files in os.walk(self._path(prefix)):
             for file in files:
                 path = Path(folder, file)
-                if file.startswith("."):
-                    continue
                 try:
-                    stat = path.stat()
+                    stat = path.lstat()
                 except FileNotFoundError:
                     continue
                 modified = datetime.fromtimestamp(stat.st_mtime, UTC)
@@ -140,6 +147,10 @@ class LocalBackend:
                 if is_broken(error):
                     self._broken = str(error)
                 raise
+
+
+def _is_unfinished(entry: Entry) -> bool:
+    return entry.name.rpartition("/")[2].startswith(".")
 
 
 def sync_folder(path: Path) -> None:

@@ -48,6 +48,9 @@ class Backend(Protocol):
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield the objects whose folder is ``prefix`` or below."""
 
+    def sweep(self, prefix: str, before: datetime) -> None:
+        """Take away there what broken-off writes left, if they began before a moment."""
+
 
 def checked_name(name: str) -> str:
     """Return a name that stays below where the store begins. Raises: InternalError: it does not."""

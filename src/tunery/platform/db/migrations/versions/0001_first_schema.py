@@ -269,6 +269,8 @@ def upgrade() -> None:
         sa.Column("schema", sa.Integer(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("checksum", sa.String(length=64), nullable=False),
+        sa.Column("content_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("files", sa.Integer(), nullable=False),
         sa.Column("doomed_at", base.Timestamp(timezone=True), nullable=True),
         sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
         sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),

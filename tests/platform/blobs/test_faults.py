@@ -1,0 +1,196 @@
+"""A store that is killed, or whose disk refuses, at its N-th system call: restart, check, go on (F2, F8, F10, F22).
+
+The calls are counted and broken by ``strace``, in SQLite as in our own code. ``make test-faults`` breaks each of them,
+``make test`` some, drawn anew for every state of the code by a seed that a failure prints.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tests.fixtures import make_actor
+from tests.platform.blobs import fault_scenario as scenario
+from tests.platform.blobs.conftest import Shelf
+from tunery.identity.tables import Tenant
+from tunery.kit.digests import sha256_bytes
+from tunery.platform.blobs import BlobStore
+from tunery.platform.blobs.backends import LocalBackend
+from tunery.platform.blobs.checking import check
+from tunery.platform.blobs.collecting import collect
+from tunery.platform.blobs.rebuilding import rebuild
+from tunery.platform.blobs.segments import find_segments
+from tunery.platform.blobs.usage import use_of
+from tunery.platform.ground import Ground
+from tunery.platform.housekeeping import SWEEPS
+from tunery.settings import Settings
+
+EVERY = "TUNERY_FAULT_ROUNDS" in os.environ
+CALLS = ("write", "pwrite64", "fsync", "rename", "unlink", "mkdir", "chmod", "ftruncate")
+STRIDES = {"pwrite64": 8}
+"""Only SQLite writes so, some hundred times: every eighth is broken."""
+FAULTS = ("signal=SIGKILL", "error=EIO", "error=ENOSPC")
+DOOMED = sha256_bytes(scenario.DOOMED)
+FILES = {sha256_bytes(data): data for data in (*scenario.STANDING.values(), *scenario.NEW.values())}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at the ``number``-th call of a name in a thread."""
+
+    call: str
+    number: int
+    effect: str
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """A store with files in it, to be copied for each fault, and an empty database."""
+
+    home: Path
+    empty: Path
+    tenant_id: str
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Fixture:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not here: `make test-faults` installs it, or `apt-get install strace`")
+    home = tmp_path_factory.mktemp("filled") / "home"
+    home.mkdir(mode=0o700)
+    shutil.copy(sqlite_template, home / "tunery.sqlite")
+    ground = Ground.build(Settings(home=home, _env_file=None))
+    tenant_id = make_actor(ground, "acme").tenant_id
+    scenario.prepare(ground, tenant_id)
+    ground.database.close()
+    return Fixture(home, sqlite_template, tenant_id)
+
+
+def test_a_fault_at_any_system_call_loses_nothing_and_leaves_nothing(filled: Fixture, tmp_path: Path) -> None:
+    counts = _counts(filled, tmp_path / "counted")
+    faults = [
+        Fault(call, number, effect)
+        for call in CALLS
+        for number in range(1, counts.get(call, 0) + 1, STRIDES.get(call, 1))
+        for effect in FAULTS
+    ]
+    assert len(faults) > 300
+    seed = random.SystemRandom().randrange(10**6)
+    if not EVERY:
+        faults = random.Random(seed).sample(faults, 6)
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = zip(faults, threads.map(lambda fault: _suffer(filled, tmp_path, fault), faults), strict=True)
+        assert [(fault, outcome) for fault, outcome in outcomes if outcome] == [], f"seed {seed}"
+
+
+def _counts(filled: Fixture, folder: Path) -> dict[str, int]:
+    """Run the whole day undisturbed and count its calls."""
+    summary = folder.parent / "summary"
+    done = _run(filled, folder, ["-c", "-o", str(summary), "-e", f"trace={','.join(CALLS)}"])
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert _faults_in(filled, folder) == ""
+    rows = re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", summary.read_text(), re.MULTILINE)
+    return {call: int(count) for count, call in rows}
+
+
+def _suffer(filled: Fixture, tmp_path: Path, fault: Fault) -> str:
+    folder = tmp_path / f"{fault.call}-{fault.number}-{fault.effect[-4:]}"
+    _run(filled, folder, ["-o", "/dev/null", "-e", f"inject={fault.call}:{fault.effect}:when={fault.number}"])
+    problem = _faults_in(filled, folder)
+    if not problem:
+        shutil.rmtree(folder)
+    return problem
+
+
+def _run(filled: Fixture, folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    shutil.copytree(filled.home, folder / "home")
+    script = [sys.executable, "-B", "-m", scenario.__name__]
+    return subprocess.run(
+        ["strace", "-f", "--seccomp-bpf", *arguments, *script, str(folder / "home"), filled.tenant_id],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def _faults_in(filled: Fixture, folder: Path) -> str:
+    """Restart on what is left; return what is wrong with it, or nothing."""
+    ground = Ground.build(Settings(home=folder / "home", _env_file=None))
+    try:
+        shelf = Shelf(ground, filled.tenant_id)
+        journal = folder / "journal"
+        said = journal.read_text().splitlines() if journal.is_file() else []
+        return "; ".join(_complaints(filled, folder, shelf, said))
+    finally:
+        ground.database.close()
+
+
+def _complaints(filled: Fixture, folder: Path, shelf: Shelf, said: list[str]) -> Iterator[str]:
+    kept = [*scenario.STANDING, *(line.removeprefix("put ") for line in said if line.startswith("put "))]
+    yield from _unread(shelf, kept, "acknowledged")
+    for digest, data in FILES.items():
+        if shelf.store.exists(shelf.tenant_id, digest) and shelf.read(digest) != data:
+            yield f"{digest} is half there"
+    yield from (f"check: {damage}" for damage in check(shelf.store, shelf.tenant_id))
+    if "destroyed" in said:
+        yield from _readable(filled, folder / "proof", shelf)
+
+    scenario.live(shelf.ground, shelf.tenant_id, folder / "journal")
+    dict(SWEEPS)["staged packs"](shelf.ground, 0)
+    told = collect(shelf.store, shelf.tenant_id, grace=scenario.NO_GRACE)
+    if told.freed_bytes:
+        yield f"{told.freed_bytes} bytes were left to a second collection"
+    yield from _unread(shelf, [*scenario.STANDING, *scenario.NEW], "after the restart")
+    yield from (f"check after the restart: {damage}" for damage in check(shelf.store, shelf.tenant_id))
+    yield from _readable(filled, folder / "proof again", shelf)
+    known = {row.id for row in shelf.pack_rows()}
+    home = shelf.ground.settings.home
+    for path in [*shelf.leftovers, *(p for p in shelf.packs if p.name not in known), *(home / "store").rglob(".*")]:
+        yield f"left over: {path.relative_to(home)}"
+    with shelf.ground.database.session(shelf.tenant_id, read_only=True) as session:
+        use = use_of(session)
+    if use.stored_bytes != sum(path.stat().st_size for path in shelf.packs):
+        yield f"usage says {use.stored_bytes} bytes are stored"
+
+
+def _unread(shelf: Shelf, names: list[str], when: str) -> Iterator[str]:
+    data = {**scenario.STANDING, **scenario.NEW}
+    for name in names:
+        try:
+            if shelf.read(sha256_bytes(data[name])) != data[name]:
+                yield f"{when}: {name} is another file"
+        except Exception as error:  # noqa: BLE001 every way to fail is the answer
+            yield f"{when}: {name} cannot be read: {error}"
+
+
+def _readable(filled: Fixture, folder: Path, shelf: Shelf) -> Iterator[str]:
+    """Try to bring the destroyed file back from a copy of every pack and the keys that are left."""
+    packs = folder / "packs"
+    home = shelf.ground.settings.home
+    shutil.copytree(filled.home / "store" / "packs", packs)
+    shutil.copytree(home / "store" / "packs", packs, dirs_exist_ok=True)
+    shutil.copy(filled.empty, folder / "fresh.sqlite")
+    fresh = Ground.build(Settings(home=home, database_url=f"sqlite:///{folder}/fresh.sqlite", _env_file=None))
+    with fresh.database.system_session("a test makes a tenant") as session:
+        session.add(Tenant(id=shelf.tenant_id, name="acme"))
+    store = BlobStore(fresh.database, LocalBackend(packs), fresh.blobs.keyring, folder)
+    rebuild(store, shelf.tenant_id)
+    if store.exists(shelf.tenant_id, DOOMED):
+        yield "the destroyed file was rebuilt"
+    with fresh.database.session(shelf.tenant_id, read_only=True) as session:
+        found = find_segments(session, sa.true())
+    if any(b"the person the person" in bytes(store.reader.content(shelf.tenant_id, one)) for one in found):
+        yield "a piece of the destroyed file can be read"
+    fresh.database.close()
