@@ -27,12 +27,23 @@ $(STAMP)-dev: $(STAMP)
 	$(PIP) -e '.[all,dev]'
 	@touch $@
 
+# What the tests need and pip does not bring: a tracer that lets a disk fail, and a server that speaks as Azure does.
+$(VENV)/.tools: $(VENV)/bin/python
+	@for tool in strace npm; do command -v $$tool > /dev/null || { test "$$(id -u)" = 0 && apt-get update -qq \
+		&& apt-get install -y -qq $$tool > /dev/null; } || echo "$$tool is not here: its tests will be skipped"; done
+	@command -v npm > /dev/null && npm install --no-audit --no-fund --no-save --loglevel=error \
+		--prefix $(VENV)/npm azurite@3.35.0 > /dev/null || true
+	@touch $@
+
 demo: $(STAMP)   ## run the main job: raw addresses to a proven, signed, served model
 	$(BIN)/python examples/address-to-json/prepare.py
 	$(BIN)/tunery run examples/address-to-json/recipe.yaml
 
-test: $(STAMP)-dev  ## run all tests
+test: $(STAMP)-dev $(VENV)/.tools  ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-faults: $(STAMP)-dev $(VENV)/.tools  ## break every call and weather more storms, where `test` takes a sample
+	TUNERY_FAULT_ROUNDS=5 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/platform/blobs tests/storage
 
 check: $(STAMP)-dev  ## lint, types, import rules, docs
 	$(BIN)/ruff check .

@@ -75,8 +75,8 @@ def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSer
     """An Azurite of this session; the Makefile installs it where there is npm."""
     if not AZURITE.exists():
         if "CI" in os.environ or shutil.which("npm"):
-            pytest.fail("Azurite is not installed; `make test` does it, or `npm install --prefix .venv/npm azurite@3`")
-        pytest.skip("Azurite needs npm (Node.js), which is not here; install it and run `make test`")
+            pytest.fail("Azurite is not installed; `make .venv/.tools` does it")
+        pytest.skip("Azurite needs npm (Node.js), which is not here; install it and run `make .venv/.tools`")
     folder, port = tmp_path_factory.mktemp("azurite"), _free_port()
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     command = [
