@@ -21,7 +21,7 @@ from tests.doors.door import Door, opened
 from tests.doors.things import data_of
 from tests.fixtures import fresh_settings, make_actor
 from tests.registry.conftest import Shelf
-from tests.stored import stored_at
+from tests.stored import flip_a_bit, stored_at
 from tunery.audit import AuditEntry
 from tunery.cli.main import run
 from tunery.errors import IntegrityError, NotFound, Refused, Unavailable
@@ -29,7 +29,7 @@ from tunery.identity.operations import bootstrap
 from tunery.identity.tables import Tenant
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
-from tunery.platform.blobs.checking import check
+from tunery.platform.blobs.checking import check, mend
 from tunery.platform.blobs.collecting import collect
 from tunery.platform.blobs.destroying import destroy
 from tunery.platform.blobs.opening import master_keys
@@ -361,6 +361,37 @@ def test_a_damaged_database_or_pack_makes_no_backup_and_the_last_one_stays(home:
     assert faults_of(home.target, good) == []
     ground, _ = home.put_back()
     assert ground.blobs.read(home.actor.tenant_id, digest)
+
+
+def test_a_damaged_page_of_the_database_is_found_and_the_last_backup_stays(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with ExitStack() as held:
+        home = Home("sqlite", tmp_path, request, held)
+        for _ in range(30):
+            home.put(os.urandom(3_000))
+        good = home.back_up()
+        home.ground.database.close()
+        path = home.settings.home / "tunery.sqlite"
+        data = bytearray(path.read_bytes())
+        page = 4096 * (len(data) // 4096 // 2)
+        data[page : page + 200] = bytes(byte ^ 0xFF for byte in data[page : page + 200])
+        path.write_bytes(data)
+        with pytest.raises(IntegrityError, match="the database is damaged"):
+            home.back_up()
+        assert home.target.manifest_ids() == [good.id]
+        ground, _ = home.put_back()
+        assert whole(ground, home.actor.tenant_id)
+
+
+def test_a_damaged_pack_is_mended_from_the_backup(home: Home) -> None:
+    digest = home.put(b"z" * 50_000 + os.urandom(50_000))
+    home.back_up()
+    flip_a_bit(home.ground, home.actor.tenant_id, digest)
+    (damage,) = check(home.ground.blobs, home.actor.tenant_id)
+    assert home.ground.blobs.mirror is not None
+    assert mend(home.ground.blobs, home.actor.tenant_id, damage, home.ground.blobs.mirror).mended
+    assert whole(home.ground, home.actor.tenant_id)
 
 
 def test_a_backup_is_enqueued_when_its_time_has_come_and_only_one(home: Home) -> None:

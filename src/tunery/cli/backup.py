@@ -17,7 +17,7 @@ from tunery.settings import Settings
 noun = Noun("backup", "Backups of the whole home: make, list, verify, put back.")
 
 
-@noun.command("create", example="TUNERY_BACKUP_URL=file:///mnt/backups tunery backup create")
+@noun.command("create", example="tunery backup create")
 def create(wait: Wait = True) -> Output:
     """Make a backup of database, packs and dataset tables, copying only what is not there yet."""
     with Client() as client:
