@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -164,29 +163,6 @@ def test_destroying_what_is_not_here_destroys_nothing(shelf: Shelf) -> None:
     with pytest.raises(NotFound):
         destroy(shelf.store, shelf.tenant_id, [digest, "0" * 64])
     assert shelf.read(digest) == b"here"
-
-
-def test_every_flipped_bit_is_found_and_named(shelf: Shelf) -> None:
-    base, near = family()
-    first = shelf.put(base)
-    second = shelf.put(near, like=first)
-    assert list(check(shelf.store, shelf.tenant_id)) == []
-    rng = random.Random(5)
-    for _ in range(20):
-        path = rng.choice(shelf.packs)
-        good = path.read_bytes()
-        position = rng.randrange(len(good))
-        path.chmod(0o600)
-        path.write_bytes(good[:position] + bytes([good[position] ^ 1 << rng.randrange(8)]) + good[position + 1 :])
-        (damage, *_) = list(check(shelf.store, shelf.tenant_id))
-        assert damage.pack_id == path.name
-        hit = [
-            s for s in shelf.segments() if s.pack_id == path.name and s.offset <= position < s.offset + s.stored_size
-        ]
-        assert damage.segments == [s.hash.hex() for s in hit]
-        assert bool(damage.files) == bool(hit)
-        path.write_bytes(good)
-    assert (shelf.read(first), shelf.read(second)) == (base, near)
 
 
 def test_damage_is_mended_from_a_mirror_and_the_damaged_copy_kept_aside(shelf: Shelf, tmp_path: Path) -> None:
