@@ -238,7 +238,8 @@ def _free_port() -> int:
 def _serve(environment: dict[str, str], port: int) -> subprocess.Popen[str]:
     server = start(environment, "serve", "--port", str(port), "--no-worker")
     for stream in (server.stdout, server.stderr):
-        threading.Thread(target=lambda stream=stream: stream.read(), daemon=True).start()
+        assert stream is not None
+        threading.Thread(target=sys.stderr.writelines, args=(stream,), daemon=True).start()
 
     def answers() -> bool:
         assert server.poll() is None
