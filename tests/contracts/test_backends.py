@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -27,6 +28,9 @@ from tunery.platform.ground import Ground
 
 pytestmark = pytest.mark.xdist_group("object-stores")
 
+UNSIGNED = {"gcs_base_url": "http://127.0.0.1:9", "disable_oauth": True} | dict.fromkeys(
+    ("client_email", "private_key", "private_key_id"), ""
+)
 DATA = random.Random(3).randbytes(100_000)
 
 
@@ -222,7 +226,7 @@ def test_a_server_that_does_not_answer_is_unavailable_within_the_time_that_was_s
         "AWS_SECRET_ACCESS_KEY": "b",
         "AZURE_STORAGE_ACCOUNT_NAME": "a",
         "AZURE_STORAGE_ACCOUNT_KEY": "Yg==",
-        "GOOGLE_SKIP_SIGNATURE": "true",
+        "GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(UNSIGNED),
     }.items():
         monkeypatch.setenv(name, value)
     backend = open_backend(url, Patience(request_seconds=1, retry_seconds=0.4))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tunery.platform.blobs import BlobStore, open_store
+from tunery.platform.blobs import BlobStore, configured, open_store
 from tunery.platform.db import Database
 from tunery.settings import Settings
 
@@ -22,5 +22,6 @@ class Ground:
     @classmethod
     def build(cls, settings: Settings) -> Ground:
         """Open the database and the store that the settings name; nothing is migrated or started."""
+        settings = configured(settings)
         database = Database(settings.effective_database_url)
         return cls(settings, database, open_store(settings, database))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,11 @@ import pytest
 from tests.fixtures import fresh_settings, make_actor
 from tests.object_stores import ObjectServer
 from tunery.errors import InvalidInput
-from tunery.platform.blobs.backends import StoreConfig, read_store_config
+from tunery.platform.blobs.backends import Patience, StoreConfig, read_store_config
 from tunery.platform.blobs.backends.config import S3Config
+from tunery.platform.blobs.opening import configured
 from tunery.platform.ground import Ground
+from tunery.settings import Settings
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "storage"
 NAMES = ["local", "s3", "gcs", "azure"]
@@ -69,6 +74,73 @@ def test_the_backup_block_says_when_where_and_for_how_long() -> None:
     backup = read_store_config(EXAMPLES / "local.json").backup
     assert backup is not None
     assert (backup.frequency, backup.retention, backup.location) == ("daily", timedelta(days=30), "/backup/tunery")
+
+
+def test_backups_are_made_as_the_block_says_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
+    found = configured(Settings(home=tmp_path, store_config=EXAMPLES / "local.json", _env_file=None))
+    assert (found.backup_url, found.backup_every_hours, found.backup_retention_days) == (
+        "file:///backup/tunery",
+        24,
+        30,
+    )
+    said = Settings(home=tmp_path, store_config=EXAMPLES / "local.json", backup_retention_days=7, _env_file=None)
+    assert (configured(said).backup_url, configured(said).backup_retention_days) == ("file:///backup/tunery", 7)
+    none = Settings(home=tmp_path, store_config=EXAMPLES / "s3.json", _env_file=None)
+    assert configured(none) is none
+
+
+@pytest.fixture
+def heard() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A listener that takes every object and keeps the headers it came with."""
+    headers: list[dict[str, str]] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            headers.append({name.lower(): value for name, value in self.headers.items()})
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(201)
+            self.send_header("etag", '"x"')
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Listener)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", headers
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("s3", {"x-amz-storage-class": "STANDARD_IA", "x-amz-server-side-encryption": "aws:kms",
+                "x-amz-server-side-encryption-aws-kms-key-id":
+                    "arn:aws:kms:us-west-2:123456789012:key/12345678-1234-1234-1234-123456789012"}),
+        ("gcs", {"x-goog-storage-class": "NEARLINE"}),
+        ("azure", {"x-ms-access-tier": "Cool"}),
+    ],
+)  # fmt: skip
+def test_class_and_key_go_with_every_object(
+    tmp_path: Path,
+    heard: tuple[str, list[dict[str, str]]],
+    name: str,
+    sent: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unsigned = {"gcs_base_url": heard[0], "disable_oauth": True, "client_email": "", "private_key": ""}
+    monkeypatch.delenv("GOOGLE_SERVICE_ACCOUNT")
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(unsigned | {"private_key_id": ""}))
+    data = example(name)
+    data["storage_backend"]["config"]["endpoint"] = heard[0]
+    data["storage_backend"]["config"].pop("service_account", None)
+    read(tmp_path, data).open(Patience(5, 1)).put("a/b", b"data")
+    (headers,) = heard[1]
+    assert sent.items() <= headers.items()
 
 
 def test_every_fault_is_told_at_once_with_its_path_and_the_nearest_name(

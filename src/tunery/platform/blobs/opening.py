@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tunery.errors import InvalidInput
 from tunery.platform.blobs.backends import Backend, Patience, open_backend, read_store_config
 from tunery.platform.blobs.keyring import Keyring
@@ -10,7 +12,26 @@ from tunery.platform.blobs.store import BlobStore
 from tunery.platform.db import Database
 from tunery.settings import Settings
 
-__all__ = ["master_keys", "open_mirror", "open_store"]
+__all__ = ["configured", "master_keys", "open_mirror", "open_store"]
+
+_HOURS = {"hourly": 1.0, "daily": 24.0, "weekly": 168.0, "monthly": 720.0}
+
+
+def configured(settings: Settings) -> Settings:
+    """Return settings with what the store's file says of backups, where they do not say it themselves.
+
+    Raises: InvalidInput: The file has faults.
+    """
+    backup = read_store_config(settings.store_config).backup if settings.store_config else None
+    if backup is None or not backup.enabled:
+        return settings
+    place = backup.location
+    said = {
+        "backup_url": place if "://" in place else Path(place).expanduser().absolute().as_uri(),
+        "backup_every_hours": _HOURS[backup.frequency],
+        "backup_retention_days": backup.retention.days,
+    }
+    return settings.model_copy(update={k: v for k, v in said.items() if k not in settings.model_fields_set})
 
 
 def open_store(settings: Settings, database: Database) -> BlobStore:

@@ -100,7 +100,7 @@ def open_bucket(bucket: Bucket, patience: Patience) -> RemoteBackend:
             },
         )
     except (BaseError, ValueError) as error:
-        raise InvalidInput(f"{bucket.url} cannot be opened: {error}") from error
+        raise InvalidInput(f"{bucket.url} cannot be opened: {str(error).splitlines()[0]}") from error
     attributes = {"Storage-Class": bucket.storage_class} if bucket.storage_class else {}
     return RemoteBackend(store, bucket.url, attributes, patience.retry_seconds)
 

@@ -72,7 +72,7 @@ class Backup(_Block):
 
     enabled: bool = True
     frequency: Literal["hourly", "daily", "weekly", "monthly"] = "daily"
-    retention: Duration = timedelta(days=30)
+    retention: Annotated[Duration, Field(ge=timedelta(days=1))] = timedelta(days=30)
     location: str = Field(min_length=1)
 
 
