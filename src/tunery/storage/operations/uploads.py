@@ -252,7 +252,7 @@ def _store(ground: Ground, actor: Actor, upload: UploadSession, parts: list[Uplo
 
 
 def _completed_meanwhile(ground: Ground, actor: Actor, upload: UploadSession, gone: FileNotFoundError) -> UploadSession:
-    """Return the upload that another call completed; else forget the part whose file is gone, so that it comes again."""
+    """Return the upload that another call completed; else forget the part without its file, so that it comes again."""
     with ground.database.session(actor.tenant_id) as session:
         found = get_upload(session, upload.id)
         if found.status == "complete":
