@@ -68,8 +68,10 @@ def find_segments(session: Session, where: sa.ColumnElement[bool]) -> list[Found
     return [Found.of(row, reference) for row, reference in rows]
 
 
-def pieces_of(database: Database, tenant_id: str, blob_id: str, first: int = 0) -> Iterator[PiecePlace]:
-    """Yield a file's pieces in order from the one that holds byte ``first``; a page at a time, no session held."""
+def pieces_of(
+    database: Database, tenant_id: str, blob_id: str, first: int = 0, end: int | None = None
+) -> Iterator[PiecePlace]:
+    """Yield a file's pieces in order that hold its bytes from ``first`` to ``end``; page by page, no session held."""
     leaned_on = aliased(Segment)
     position = -1
     while True:
@@ -81,6 +83,8 @@ def pieces_of(database: Database, tenant_id: str, blob_id: str, first: int = 0) 
             .order_by(Piece.position)
             .limit(_PAGE)
         )
+        if end is not None:
+            statement = statement.where(Piece.start < end)
         with database.session(tenant_id, read_only=True) as session:
             rows = session.execute(statement).all()
         for piece, segment, reference in rows:

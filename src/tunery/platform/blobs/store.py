@@ -69,6 +69,7 @@ class BlobStore:
         """Where packs that take over from others must lie as well, before keys of those are destroyed."""
         self.reader = SegmentReader(database, backend, keyring)
         self.threads = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="store")
+        self._placing = ThreadPoolExecutor(max_workers=4, thread_name_prefix="store-placing")
 
     def put(
         self,
@@ -97,9 +98,8 @@ class BlobStore:
             media type promises a model file and its header lies. Exhausted: disk or quota is full. In each case nothing
             is kept.
         """
-        writing = Writing(
-            tenant_id, self.database, self.backend, self.keyring, self.staging, self.threads, compress=self.compress
-        )
+        ways = self.database, self.backend, self.keyring, self.staging, self.threads, self._placing
+        writing = Writing(tenant_id, *ways, compress=self.compress)
         digest, size = writing.put(_pieces(stream), Wanted(media_type, like, expected_digest, max_bytes, reservation))
         return Blob(digest, size, media_type)
 
@@ -111,7 +111,7 @@ class BlobStore:
         """
         row = self._row(tenant_id, digest)
         end = row.size_bytes if length is None else min(row.size_bytes, start + length)
-        return self._range(row, start, end)
+        return map(bytes, self._range(row, start, end))
 
     def read(self, tenant_id: str, digest: str) -> bytes:
         """Return all bytes of a (small) file, verified."""
@@ -163,7 +163,7 @@ class BlobStore:
             raise NotFound(f"there are no bytes with the digest {digest} here")
         return row
 
-    def _range(self, row: BlobRow, start: int, end: int) -> Iterator[bytes]:
+    def _range(self, row: BlobRow, start: int, end: int) -> Iterator[bytes | memoryview]:
         position = start
         try:
             for piece in self._verified(row, start, end):
@@ -178,11 +178,11 @@ class BlobStore:
                 f"file {row.digest} ends at byte {position} of {end}: its index is damaged; rebuild it"
             )
 
-    def _verified(self, row: BlobRow, start: int, end: int) -> Iterator[bytes]:
+    def _verified(self, row: BlobRow, start: int, end: int) -> Iterator[bytes | memoryview]:
         """Read ahead in threads, and hand out in order."""
         waiting: deque[tuple[list[PiecePlace], Future[list[bytes | memoryview]]]] = deque()
         try:
-            for run in _runs(_until(pieces_of(self.database, row.tenant_id, row.id, start), end)):
+            for run in _runs(pieces_of(self.database, row.tenant_id, row.id, start, end)):
                 segments = [place.segment for place in run]
                 waiting.append((run, self.threads.submit(self.reader.contents, row.tenant_id, segments)))
                 if len(waiting) > _AHEAD:
@@ -196,17 +196,9 @@ class BlobStore:
 
 def _clipped(
     run: list[PiecePlace], contents: Future[list[bytes | memoryview]], start: int, end: int
-) -> Iterator[bytes]:
+) -> Iterator[bytes | memoryview]:
     for place, content in zip(run, contents.result(), strict=True):
-        first, last = max(0, start - place.start), min(len(content), end - place.start)
-        yield bytes(content) if (first, last) == (0, len(content)) else bytes(content[first:last])
-
-
-def _until(places: Iterator[PiecePlace], end: int) -> Iterator[PiecePlace]:
-    for place in places:
-        if place.start >= end:
-            return
-        yield place
+        yield memoryview(content)[max(0, start - place.start) : end - place.start]
 
 
 def _runs(places: Iterator[PiecePlace]) -> Iterator[list[PiecePlace]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -74,6 +74,7 @@ class Writing:
         keyring: Keyring,
         staging: Path,
         threads: ThreadPoolExecutor,
+        placing: ThreadPoolExecutor,
         *,
         compress: bool = True,
     ) -> None:
@@ -83,6 +84,8 @@ class Writing:
         self._keyring = keyring
         self._staging = staging
         self._threads = threads
+        self._placing = placing
+        self._on_its_way: Future[None] | None = None
         self._compress = compress
         self._reader = SegmentReader(database, backend, keyring)
         self._packs: list[PackWriter] = []
@@ -105,6 +108,8 @@ class Writing:
                 if not self._is_here(digest):
                     self._finish(digest, wanted)
         finally:
+            if self._on_its_way is not None:
+                wait([self._on_its_way])
             for pack in [*self._packs, *([self._open] if self._open else [])]:
                 pack.abandon(self._backend)
         return digest, self._size
@@ -193,13 +198,19 @@ class Writing:
         reference = ready.reference.hash if ready.reference else None
         self._open.add(ready.hash, ready.cut.size, ready.encoded.codec, ready.encoded.data, reference)
         if self._open.size_bytes >= PACK_BYTES:
-            self._close_pack([])
+            self._place([])
 
-    def _close_pack(self, files: list[dict[str, Any]]) -> None:
+    def _place(self, files: list[dict[str, Any]]) -> None:
+        """Have the open pack made durable while the next one is filled; the one before it is, when this returns."""
         pack = self._open or PackWriter(self._tenant_id, self._staging, self._keyring)
         self._open = None
         self._packs.append(pack)
-        pack.place(self._backend, files)
+        self._settle()
+        self._on_its_way = self._placing.submit(pack.place, self._backend, files)
+
+    def _settle(self) -> None:
+        if self._on_its_way is not None:
+            self._on_its_way.result()
 
     def _is_here(self, digest: str) -> bool:
         return self._touch(BlobRow, BlobRow.digest == digest) > 0
@@ -212,7 +223,8 @@ class Writing:
             "media_type": wanted.media_type,
             "pieces": [[name.hex(), size, key] for name, size, key in self._pieces],
         }
-        self._close_pack([manifest])
+        self._place([manifest])
+        self._settle()
         for attempt in range(5):
             try:
                 with self._database.session(self._tenant_id) as session:
