@@ -58,10 +58,12 @@ def restore(
     First put back what no backup holds: keys/master.key and the folder of wrapped keys (store/keys), from their own
     copies. Everything is looked over before anything is written.
     """
-    settings = Settings()
+    from tunery.platform.blobs.opening import configured
+
+    settings = configured(Settings())
     place = url or settings.backup_url
     if not place:
-        raise InvalidInput("say where the backup lies: --url, or TUNERY_BACKUP_URL")
+        raise InvalidInput("say where the backup lies: --url, TUNERY_BACKUP_URL, or the store's file of settings")
     if not confirmed:
         confirm(f"Put the backup at {place} back into {settings.home}?")
     from tunery.app import restore as restore_home
