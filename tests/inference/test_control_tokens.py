@@ -72,7 +72,8 @@ def test_a_token_that_a_normalizer_makes_is_text_too() -> None:
     wide = "a\uff1c|end|\uff1eb"
     assert 256 in core.encode(wide).ids
     control = ControlTokens(core.to_str())
-    assert 256 not in control.encode(control.mark(wide))[0]
+    for beside in ("", "<", "<|end|>", "\ufdd0"):
+        assert 256 not in control.encode(control.mark(wide + beside))[0]
 
 
 def test_a_vocabulary_that_holds_a_control_token_as_a_word_does_not_give_it_away() -> None:
@@ -90,6 +91,16 @@ def test_a_tokenizer_that_cannot_read_a_control_token_as_text_refuses_it_by_name
     assert control.mark(chat("a < b")) == chat("a < b")
     with pytest.raises(InvalidInput, match=r"spells '<\|im_end\|>'"):
         control.mark(chat("a", FORGED))
+
+
+@pytest.mark.parametrize("text", ["<" * 5_000, "< " * 5_000, "<|" * 5_000])
+def test_a_text_of_nothing_but_beginnings_is_text(text: str) -> None:
+    tokenizer = make_tokenizer()
+    control = opened(tokenizer)
+    ids, _ = control.encode(rendered(tokenizer, control.mark(chat(text))))
+    begin, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    assert [number for number in ids if number in tokenizer.all_special_ids] == [begin, end, begin]
+    assert tokenizer.decode(ids) == rendered(tokenizer, chat(text))
 
 
 def test_marking_a_long_hostile_text_takes_no_long_time() -> None:

@@ -24,6 +24,7 @@ from tunery.errors import (
 )
 from tunery.kit.actor import Actor
 from tunery.lineage.operations import graph_of
+from tunery.registry.hub import HUB_ID
 from tunery.registry.operations import (
     checkout_version,
     delete_version,
@@ -190,3 +191,9 @@ def test_a_version_that_came_from_nothing_stands_alone_in_the_lineage(shelf: She
         graph = graph_of(session, "base_model", base.id)
     assert [(n.id, n.name, n.digest) for n in graph.nodes] == [(base.id, "small:1.0.0", base.manifest_digest)]
     assert graph.edges == []
+
+
+@pytest.mark.parametrize("revision", ["../x", "..", "a/../../x", ".hidden", "a/.b", "x" * 101, "a//b", ""])
+def test_a_revision_is_no_path(revision: str) -> None:
+    assert HUB_ID.fullmatch(f"org/name@{revision}") is None
+    assert HUB_ID.fullmatch("org/name@refs/pr/1") is not None

@@ -64,9 +64,7 @@ class Draft:
 def draft_recipe(draft: Draft) -> str:
     """Return the recipe as YAML."""
     sections = (_model, _data, _sanitize, _training, _evaluation, _gate, _deployment)
-    head = (
-        "# Drafted by `tunery init`. Check it with: tunery run --dry-run; docs/recipe.md lists every key.\nschema: 1\n"
-    )
+    head = "# Drafted by `tunery init`. Check it with: tunery run --dry-run; docs/reference/recipe.md\nschema: 1\n"
     return head + "".join("\n" + section(draft) for section in sections)
 
 

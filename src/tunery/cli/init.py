@@ -30,7 +30,7 @@ def init(
     ] = f"package:{_SMALL_BASE}",
     column: Annotated[
         list[str] | None,
-        typer.Option(help="Which column is what, such as prompt=question completion=answer; may be repeated."),
+        typer.Option(help="Which column is what, such as --column prompt=question --column completion=answer."),
     ] = None,
 ) -> Output:
     """Look at a data file and write a commented recipe for it; nothing is started."""

@@ -11,6 +11,7 @@ from tunery.api.schemas import JobView
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import events_of, path_of
 from tunery.errors import Unavailable
+from tunery.kit.lines import lines_of
 
 __all__ = ["FINISHED", "Jobs"]
 
@@ -70,5 +71,5 @@ class Jobs(Noun):
     def _events_once(self, job_id: str, after: int, follow: bool) -> Iterator[tuple[int, dict[str, Any]]]:
         query = {"after": after, "follow": str(follow).lower()}
         with self._transport.stream("GET", path_of("jobs", job_id, "events"), query=query) as response:
-            for number, data in events_of(response.iter_lines()):
+            for number, data in events_of(lines_of(response.iter_bytes())):
                 yield int(number), json.loads(data)

@@ -26,6 +26,7 @@ from tunery.errors import (
     error_from_problem,
 )
 from tunery.kit.ids import new_id
+from tunery.kit.lines import lines_of
 from tunery.settings import Settings
 
 __all__ = ["Transport", "events_of", "path_of"]
@@ -128,7 +129,7 @@ class Transport:
         """Send JSON and yield the JSON of each server-sent event of the answer, until ``[DONE]`` or the end."""
         with self._answered("POST", path, {"json": body}, None, False) as response:
             try:
-                for _, data in events_of(response.iter_lines()):
+                for _, data in events_of(lines_of(response.iter_bytes())):
                     if data == "[DONE]":
                         return
                     yield json.loads(data)

@@ -98,8 +98,8 @@ class ControlTokens:
 
     def _mark(self, text: str) -> str:
         broken = self._broken(text)
-        if self._normalized and self._core.normalizer is not None and not is_marked(broken):
-            folded = self._core.normalizer.normalize_str(text)
+        if self._normalized and self._core.normalizer is not None:
+            folded = self._core.normalizer.normalize_str(text.replace(_MARK, ""))
             if is_marked(self._broken(folded)):
                 return _MARK.join(text)
         return broken
@@ -107,9 +107,9 @@ class ControlTokens:
     def _broken(self, text: str) -> str:
         written = text.rstrip()
         # A token that a text only begins may be completed by what the template writes after it.
-        for begin in range(max(0, len(written) - self._longest), len(written)):
+        for begin in reversed(range(max(0, len(written) - self._longest), len(written))):
             if written[begin:] in self._starts:
-                return self._broken(text[:begin]) + text[begin] + _MARK + text[begin + 1 :]
+                text = text[: begin + 1] + _MARK + text[begin + 1 :]
         return self._spelled.sub(lambda found: found[0] + _MARK, text)
 
     def _added(self) -> list[tuple[int, Any]]:

@@ -56,7 +56,7 @@ class ModelSection(BaseModel):
 
 
 class Recipe(TrainingSection):
-    """A whole recipe, checked. ``docs/recipe.md`` lists every key."""
+    """A whole recipe, checked. ``docs/reference/recipe.md`` lists every key."""
 
     schema_: Literal[1] = Field(1, alias="schema", description="Version of the recipe's own form.")
     model: ModelSection = Field(description="What is made, and from what.")

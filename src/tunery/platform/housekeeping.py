@@ -19,6 +19,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import structlog
 
+from tunery.errors import TuneryError
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.collecting import collect
 from tunery.platform.blobs.tables import Pack
@@ -124,8 +125,13 @@ def _sweep_bytes(ground: Ground, _older_than_seconds: float) -> int:
     """Collect what no row names, tenant by tenant."""
     with ground.database.system_session("the bytes of every tenant are looked through", read_only=True) as session:
         tenants = session.scalars(sa.select(Pack.tenant_id).distinct()).all()
-    grace = timedelta(hours=ground.settings.store_grace_hours)
-    return sum(len(collect(ground.blobs, tenant_id, grace=grace).files) for tenant_id in tenants)
+    grace, count = timedelta(hours=ground.settings.store_grace_hours), 0
+    for tenant_id in tenants:
+        try:
+            count += len(collect(ground.blobs, tenant_id, grace=grace).files)
+        except TuneryError as error:  # what one tenant's damage stops goes on for the others
+            log.error("a tenant's bytes were not collected", tenant=tenant_id, reason=str(error))
+    return count
 
 
 def _is_older(path: Path, seconds: float) -> bool:

@@ -36,7 +36,7 @@ from tunery.platform.jobs import JobContext
 
 __all__ = ["HUB_ID", "fetch_from_hub", "fetch_snapshot", "pin_revision", "resolve_commit"]
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@(?=.{1,100}$)\w[\w.-]*(/\w[\w.-]*)*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LICENSE = re.compile(r"---\n(?:(?!---).*\n)*?license: *['\"]?([\w.+-]{1,100})['\"]? *\n")
@@ -79,6 +79,9 @@ def pin_revision(ground: Ground, text: str) -> str:
         return text
     order = {"repository": repository, "revision": revision or None}
     found = _in_child("registry.resolve_commit", ground, order, lambda event: None, lambda: False)
+    # The Hub's client may have read the revision's name as a path in its cache.
+    if not _COMMIT.fullmatch(found["commit"]):
+        raise NotFound(f"{repository} has no revision {revision or 'main'!r} that can be pinned to a commit")
     return f"{repository}@{found['commit']}"
 
 

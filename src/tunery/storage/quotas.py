@@ -57,7 +57,7 @@ def reserve(session: Session, reserved_bytes: int) -> None:
 def admit(session: Session, added_bytes: int, upload_id: str | None) -> None:
     """Let bytes become visible if the quota holds them; an upload's reservation is used up in the same transaction."""
     limit = _held_limit(session)
-    upload = session.get(UploadSession, upload_id) if upload_id else None
+    upload = session.get(UploadSession, upload_id, with_for_update=True) if upload_id else None
     if upload is None or upload.status != "open" or added_bytes > upload.reserved_bytes:
         _check(session, limit, added_bytes, upload_id)
     if upload is not None:

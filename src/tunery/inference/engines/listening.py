@@ -25,7 +25,8 @@ def serve(app: ASGIApp, ready: Callable[[int], None]) -> None:
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
-        ready(listener.getsockname()[1])
+        if server.started:
+            ready(listener.getsockname()[1])
         await serving
 
     asyncio.run(run())

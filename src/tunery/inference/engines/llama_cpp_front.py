@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tunery.inference.control_tokens import ControlTokens, is_marked
+from tunery.kit.lines import async_lines_of
 
 __all__ = ["build_front"]
 
@@ -140,7 +141,7 @@ async def _chat(response: httpx.Response) -> AsyncIterator[bytes]:
 
 async def _chat_events(response: httpx.Response, body: dict[str, Any]) -> AsyncIterator[bytes]:
     """Yield the events of a text completion as those of a chat completion, the token counts in one of their own."""
-    async for line in response.aiter_lines():
+    async for line in async_lines_of(response.aiter_bytes()):
         kind, _, data = line.partition(": ")
         if kind != "data" or data == "[DONE]":
             if line:

@@ -78,6 +78,7 @@ def collect(store: BlobStore, tenant_id: str, *, grace: timedelta, dry_run: bool
         Conflict: Somebody moved the same packs at the same moment; nothing is lost, collect again.
     """
     cutoff = now() - grace
+    begun = 0 if dry_run else finish_doomed(store, tenant_id)
     with store.database.session(tenant_id) as session:
         files = _drop_files(session, cutoff)
         segments = _drop_segments(session, cutoff)
@@ -100,7 +101,7 @@ def collect(store: BlobStore, tenant_id: str, *, grace: timedelta, dry_run: bool
         store.backend.sweep(tenant_id, cutoff)
     dead = sum(share.dead_bytes for share in shares)
     dies = sum(share.dead_bytes for share in going)
-    return Collected(files, segments, dies + sum(orphans.values()) + int(doomed or 0), dead - dies)
+    return Collected(files, segments, begun + dies + sum(orphans.values()) + int(doomed or 0), dead - dies)
 
 
 def orphans_of(store: BlobStore, tenant_id: str, before: datetime) -> dict[str, int]:

@@ -10,6 +10,7 @@ from blake3 import blake3
 from tunery.errors import IntegrityError, NotFound, Unavailable
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
+from tunery.platform.blobs.backends.disk import disk_faults
 from tunery.platform.blobs.packs import pack_name
 from tunery.platform.blobs.store import BlobStore
 
@@ -84,7 +85,7 @@ def fetch_pack(source: Backend, pack: PackLike, target: Backend, store: BlobStor
     staged = store.staging / new_id()
     hasher, position = blake3(), 0
     try:
-        with staged.open("xb") as file:
+        with disk_faults(), staged.open("xb") as file:
             while position < pack.size_bytes:
                 piece = source.read(name, position, min(_READ_BYTES, pack.size_bytes - position))
                 hasher.update(piece)

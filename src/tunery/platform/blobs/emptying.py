@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from tunery.errors import Conflict, NotFound, StaleState
 from tunery.kit.clock import now
+from tunery.platform.blobs.backends.disk import disk_faults
 from tunery.platform.blobs.codecs import encode
 from tunery.platform.blobs.copying import copy_packs, require_place
 from tunery.platform.blobs.index import add_pack, in_parts, manifest_of, numbers_of
@@ -118,16 +119,17 @@ def _move(
 ) -> list[PackWriter]:
     packs: list[PackWriter] = []
     try:
-        for one in moving:
-            if not packs or packs[-1].size_bytes >= PACK_BYTES:
-                if packs:
-                    packs[-1].place(store.backend, [])
+        with disk_faults():
+            for one in moving:
+                if not packs or packs[-1].size_bytes >= PACK_BYTES:
+                    if packs:
+                        packs[-1].place(store.backend, [])
+                    packs.append(PackWriter(tenant_id, store.staging, store.keyring))
+                packs[-1].add(one.hash, one.size, *_rewritten(store, tenant_id, one, dropped))
+            if manifests and not packs:
                 packs.append(PackWriter(tenant_id, store.staging, store.keyring))
-            packs[-1].add(one.hash, one.size, *_rewritten(store, tenant_id, one, dropped))
-        if manifests and not packs:
-            packs.append(PackWriter(tenant_id, store.staging, store.keyring))
-        if packs:
-            packs[-1].place(store.backend, manifests)
+            if packs:
+                packs[-1].place(store.backend, manifests)
     except BaseException:
         for pack in packs:
             pack.abandon(store.backend)

@@ -96,7 +96,9 @@ class Keyring:
     def has(self, tenant_id: str, pack_id: str) -> bool:
         """Tell whether a pack's key is kept, whatever this process remembers."""
         try:
-            return bool(self._backend.read(_pack_name(tenant_id, pack_id)))
+            return bool(self._backend.read(_pack_name(tenant_id, pack_id))) and not self._is_destroyed(
+                tenant_id, pack_id
+            )
         except NotFound:
             return False
 

@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 PACK_BYTES = 128 << 20
 _BATCH_BYTES = 8 << 20
+_BATCH_SEGMENTS = 1_000
 _AHEAD = 3
 _FRESH = timedelta(minutes=10)
 """A segment found again is touched when it was not for so long; ``collect`` spares what was touched lately."""
@@ -246,7 +247,7 @@ def _batches(cuts: Iterable[tuple[Cut, bytes]]) -> Iterator[list[tuple[Cut, byte
     for item in cuts:
         batch.append(item)
         size += item[0].size
-        if size >= _BATCH_BYTES:
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_SEGMENTS:
             yield batch
             batch, size = [], 0
     if batch:

@@ -98,7 +98,9 @@ def delete_version(
     compare_and_set(
         session, ModelVersion, version.id, {"status": version.status}, {"status": "erased" if destroy else "deleted"}
     )
-    job = enqueue_job(session, actor, "store.destroy", {"version_id": version.id}, "store") if destroy else None
+    digests = [file["digests"]["sha256"] for file in version.manifest["files"]]  # named until the job is done
+    payload = {"version_id": version.id, "digests": digests}
+    job = enqueue_job(session, actor, "store.destroy", payload, "store") if destroy else None
     details: dict[str, Any] = {"digest": version.manifest_digest, "destroy": destroy}
     audit.record(session, actor, "model_deleted", version.reference, **details)
     return version, job.id if job else None

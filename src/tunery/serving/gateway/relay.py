@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tunery.errors import EngineFailed, MalformedRequest, TuneryError, Unavailable
+from tunery.kit.lines import async_lines_of
 from tunery.platform.http.body import read_json
 from tunery.platform.http.call import AsyncCall
 from tunery.serving.engine_pool import EnginePool
@@ -158,7 +159,7 @@ class _Stream(StreamingResponse):
 async def _chunks(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
     """Yield the chunks of an engine's stream. Raises: EngineFailed: it broke off before its end."""
     try:
-        async for line in response.aiter_lines():
+        async for line in async_lines_of(response.aiter_bytes()):
             if line == "data: [DONE]":
                 return
             if line.startswith(("data: ", "error: ")):

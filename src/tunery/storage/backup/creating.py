@@ -71,7 +71,7 @@ def let_go(target: Target, retention: timedelta, fresh: timedelta = FRESH) -> li
     kept = [manifest for manifest in known if manifest not in old]
     chunks = {chunk for manifest in kept for file in manifest.files for chunk in file.chunks}
     packs = {pack_name(pack.tenant_id, pack.id) for manifest in kept for pack in manifest.packs}
-    limit = now() - fresh
+    limit = min(now() - fresh, known[0].taken_at)  # what took over from a named pack during the backup stays
     for entry in [*target.backend.entries("chunks")]:
         if entry.name.rpartition("/")[2] not in chunks and entry.modified_at < limit:
             target.backend.delete(entry.name)

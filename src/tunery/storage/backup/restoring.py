@@ -93,6 +93,8 @@ def _restore_database(settings: Settings, target: Target, manifest: BackupManife
     if settings.is_sqlite:
         final = Path(sa.make_url(settings.effective_database_url).database or "")
         staged = final.with_name(f".{final.name}.restored")
+        for rest in ("-wal", "-shm"):  # of a restore that was killed: SQLite would replay it over this one
+            staged.with_name(staged.name + rest).unlink(missing_ok=True)
         _write(target, files[SQLITE_FILE], staged)
         url = f"sqlite:///{staged}"
         migrate_database(url, None)

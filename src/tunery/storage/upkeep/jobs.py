@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from tunery import audit
 from tunery.errors import IntegrityError, NotFound
+from tunery.platform.blobs import BlobStore
 from tunery.platform.blobs.backends import Backend, open_backend
 from tunery.platform.blobs.checking import Damage, check, mend
 from tunery.platform.blobs.collecting import collect
@@ -102,16 +104,24 @@ def destroy_version(context: JobContext, payload: dict[str, Any]) -> dict[str, A
         here = sa.select(BlobRow.digest).where(BlobRow.digest.in_(wanted - spared.keys()))
         doomed = sorted(session.scalars(here))
         reference = version.reference
-    freed = 0
-    try:
-        freed = destroy(store, tenant_id, doomed).freed_bytes if doomed else finish_doomed(store, tenant_id)
-    except NotFound:
-        freed = finish_doomed(store, tenant_id)  # an attempt before this one was killed half-way
+    freed = _destroy_each(store, tenant_id, doomed) + finish_doomed(store, tenant_id)
     with context.session() as session:
         audit.record(
             session, context.actor, "model_destroyed", reference, digests=doomed, spared=spared, freed_bytes=freed
         )
     return {"reference": reference, "destroyed": doomed, "spared": spared, "freed_bytes": freed}
+
+
+def _destroy_each(store: BlobStore, tenant_id: str, digests: list[str]) -> int:
+    """Destroy files, also those beside one that somebody else destroys at this moment; return the bytes freed."""
+    try:
+        return destroy(store, tenant_id, digests).freed_bytes if digests else 0
+    except NotFound:
+        freed = 0
+        for digest in digests:
+            with suppress(NotFound):
+                freed += destroy(store, tenant_id, [digest]).freed_bytes
+        return freed
 
 
 def _mirror(context: JobContext, url: str | None) -> Backend | None:
