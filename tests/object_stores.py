@@ -56,7 +56,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer
         "weed", "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={port}", *ports,
         f"-s3.config={folder / 's3.json'}", f"-bucket={BUCKET}", "-admin.ui=false", "-webdav=false",
         f"-filer.localSocket={folder / 'filer.sock'}", f"-s3.localSocket={folder / 's3.sock'}",
-        "-master.telemetry=false",
+        "-master.telemetry=false", "-s3.port.lance=0", "-s3.port.iceberg=0",
     ]  # fmt: skip
     with _running([str(Path(sys.executable).with_name(command[0])), *command[1:]], port, folder):
         environment = {

@@ -121,7 +121,7 @@ def test_a_process_out_of_files_refuses_and_recovers(tmp_path: Path, request: py
         kept = {shelf.put(content(n)): content(n) for n in range(2)}
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         refused = 0
-        for spare in range(8):
+        for spare in range(24):
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 2, hard))
             taken = []
             with suppress(OSError):
@@ -139,7 +139,7 @@ def test_a_process_out_of_files_refuses_and_recovers(tmp_path: Path, request: py
                 for descriptor in taken[spare:]:
                     os.close(descriptor)
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert 0 < refused < 8
+        assert 0 < refused < 24
         whole(shelf, kept, orphans=True)
         ground.database.close()
 
