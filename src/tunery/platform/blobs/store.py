@@ -34,7 +34,7 @@ __all__ = ["Blob", "BlobStore"]
 
 _PIECE = 1 << 20
 _RUN_BYTES = 16 << 20
-_AHEAD = 3
+_AHEAD = 2
 
 
 @dataclass(frozen=True)

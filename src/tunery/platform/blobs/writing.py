@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 PACK_BYTES = 128 << 20
 _BATCH_BYTES = 8 << 20
 _BATCH_SEGMENTS = 1_000
-_AHEAD = 3
+_AHEAD = 2
 _FRESH = timedelta(minutes=10)
 """A segment found again is touched when it was not for so long; ``collect`` spares what was touched lately."""
 
