@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from tunery.errors import SignatureInvalid
 from tunery.kit.digests import canonical_json, sha256_bytes
+from tunery.kit.durable import make_once
 from tunery.registry.manifest import manifest_digest
 
 __all__ = ["PAYLOAD_TYPE", "PREDICATE_TYPE", "key_id_of", "load_or_make_key", "public_pem", "sign", "verify"]
@@ -33,17 +33,7 @@ def load_or_make_key(folder: Path) -> Ed25519PrivateKey:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        staging = folder / f".signing.{os.getpid()}"
-        with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(staging, path)
-        except FileExistsError:
-            pass  # another process made it a moment ago; its key counts
-        finally:
-            staging.unlink()
+        make_once(path, pem)
     key_or_other = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key_or_other, Ed25519PrivateKey):
         raise SignatureInvalid(f"{path.name} is no Ed25519 key; put the right one back")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tunery.errors import DigestMismatch, MalformedRequest, NotFound, TooLarge
+from tunery.kit.durable import sync_folder
 from tunery.platform.blobs.backends.disk import disk_faults
 from tunery.settings import Settings
 
@@ -45,7 +46,7 @@ def write_part(path: Path, pieces: Iterable[bytes], size_bytes: int, digest: str
             with path.open("xb") as file:
                 _write_checked(file.fileno(), pieces, size_bytes, digest)
                 os.fsync(file.fileno())
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except FileNotFoundError as gone:
         raise NotFound("the upload was given up meanwhile; begin it anew") from gone
     except BaseException:
@@ -63,14 +64,6 @@ def pieces_of_parts(paths: Iterable[Path]) -> Iterator[bytes]:
 def drop_folder(folder: Path) -> None:
     """Give back what an upload staged; repeating it is harmless."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_checked(descriptor: int, pieces: Iterable[bytes], size_bytes: int, digest: str) -> None:

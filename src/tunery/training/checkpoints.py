@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Any
 from blake3 import blake3
 
 from tunery.errors import Exhausted
+from tunery.kit.durable import sync_folder
 from tunery.weights.files import write_json
 from tunery.weights.safetensors import write_safetensors
 
@@ -123,11 +123,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     stage.mkdir()
     try:
         yield stage
-        _sync(stage)
+        sync_folder(stage)
         if path.exists():
             path.rename(old)
         stage.rename(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as fault:
         if fault.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -135,14 +135,6 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _step(path: Path) -> int:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tunery.errors import IntegrityError, InvalidInput, Refused
 from tunery.kit.digests import sha256_bytes
-from tunery.platform.blobs.backends.local import sync_folder
+from tunery.kit.durable import make_once
 from tunery.plugins import Registry
 
 __all__ = ["MASTER_KEYS", "LocalMasterKey", "MasterKey", "keys_in_environment", "keys_in_file", "unwrap", "wrap"]
@@ -81,28 +81,13 @@ def keys_in_file(path: Path) -> list[MasterKey]:
         Refused: Others may read the file. InvalidInput: A line is no key.
     """
     if not path.exists():
-        _make(path)
+        make_once(path, base64.b64encode(AESGCM.generate_key(256)) + b"\n")
     if path.stat().st_mode & 0o077:
         raise Refused(f"others may read the master key; make it private: chmod 600 {path.name}")
     lines = [line for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
     if not lines:
         raise InvalidInput(f"{path.name} holds no key; put the right one back")
     return [LocalMasterKey(_key(line, path.name)) for line in lines]
-
-
-def _make(path: Path) -> None:
-    staging = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(base64.b64encode(AESGCM.generate_key(256)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(staging, path)
-    except FileExistsError:
-        pass  # another process made it a moment ago; its key counts
-    finally:
-        staging.unlink()
-        sync_folder(path.parent)
 
 
 def _key(text: str, where: str) -> bytes:

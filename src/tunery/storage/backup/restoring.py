@@ -16,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tunery.errors import IntegrityError, NotFound, Refused
-from tunery.platform.blobs.backends.local import sync_folder
+from tunery.kit.durable import sync_folder
 from tunery.platform.blobs.copying import fetch_pack
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.opening import master_keys, open_store

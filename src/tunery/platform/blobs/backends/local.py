@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tunery.errors import NotFound, Unavailable
+from tunery.kit.durable import sync_folder
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends.disk import disk_faults, is_broken
 from tunery.platform.blobs.backends.port import Entry, checked_name
 
-__all__ = ["LocalBackend", "sync_folder"]
+__all__ = ["LocalBackend"]
 
 
 class LocalBackend:
@@ -151,12 +152,3 @@ class LocalBackend:
 
 def _is_unfinished(entry: Entry) -> bool:
     return entry.name.rpartition("/")[2].startswith(".")
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames inside a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
