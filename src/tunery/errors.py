@@ -22,6 +22,7 @@
     │   ├── GateFailed                  gate_failed          409     refused
     │   ├── SignatureInvalid            signature_invalid    409     refused
     │   ├── SchemaNewer                 schema_newer         409     refused
+    │   ├── SchemaUnreleased            schema_unreleased    409     refused
     │   └── Cancelled                   cancelled            409     refused
     ├── Exhausted                       exhausted            507     exhausted
     ├── Unavailable                     unavailable          503     unavailable
@@ -62,6 +63,7 @@ __all__ = [
     "Refused",
     "RowInvalid",
     "SchemaNewer",
+    "SchemaUnreleased",
     "SignatureInvalid",
     "StaleState",
     "TooLarge",
@@ -239,6 +241,12 @@ class SchemaNewer(Refused):
     """The database was written by a newer Tunery; nothing was touched. Install that version or a later one."""
 
     code = "schema_newer"
+
+
+class SchemaUnreleased(Refused):
+    """A development version made the database; its data is not carried over. Begin anew, or go on with that version."""
+
+    code = "schema_unreleased"
 
 
 class Cancelled(Refused):

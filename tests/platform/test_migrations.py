@@ -15,9 +15,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from tests.fixtures import Cluster
-from tunery.errors import SchemaNewer
+from tunery.errors import SchemaNewer, SchemaUnreleased
 from tunery.platform.db import Base
 from tunery.platform.db.engine import make_engine
+from tunery.platform.db.fingerprint import read_fingerprint, write_fingerprint
 from tunery.platform.db.migrate import migrate_database, schema_state
 from tunery.rooms import load_rooms
 
@@ -96,6 +97,21 @@ def test_a_database_of_a_newer_tunery_is_refused_and_not_touched(empty_url: str)
     with pytest.raises(SchemaNewer, match="from-the-future"):
         migrate_database(empty_url, None)
     assert _state(empty_url) == before
+
+
+def test_a_database_of_a_development_version_is_refused_and_not_touched(empty_url: str) -> None:
+    migrate_database(empty_url, None)
+    migrate_database(empty_url, None)  # a second start finds its own fingerprint
+    for other in (0, 42):  # of before there were fingerprints, and of a first migration that was rewritten since
+        engine = make_engine(empty_url)
+        with engine.begin() as connection:
+            assert read_fingerprint(connection) != other
+            write_fingerprint(connection, other)
+        engine.dispose()
+        before = _state(empty_url)
+        with pytest.raises(SchemaUnreleased, match=r"development version.*not carried over.*begin anew"):
+            migrate_database(empty_url, None)
+        assert _state(empty_url) == before
 
 
 def test_every_table_of_a_tenant_has_a_forced_policy_on_postgres(postgres: Cluster) -> None:

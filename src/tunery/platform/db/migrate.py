@@ -1,7 +1,8 @@
 """Bring a database to the newest schema, in one transaction, one process at a time.
 
 A crash in the middle leaves the old schema: SQLite and Postgres both roll DDL back. Two processes at once: the second
-waits for the lock and finds nothing to do. A database that a newer Tunery wrote is refused and not touched.
+waits for the lock and finds nothing to do. A database that a newer Tunery wrote, or whose schema was never released, is
+refused and not touched.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tunery.errors import IntegrityError, SchemaNewer
+from tunery.errors import IntegrityError, SchemaNewer, SchemaUnreleased
 from tunery.platform.db.engine import make_engine
+from tunery.platform.db.fingerprint import fingerprint_of, read_fingerprint
 from tunery.platform.db.policies import secure_tables
 from tunery.settings import Settings
 
@@ -28,7 +30,11 @@ _LOCK = 7_305_118_001
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database of the settings to the newest schema. Raises: SchemaNewer: a newer Tunery wrote it."""
+    """Bring the database of the settings to the newest schema.
+
+    Raises:
+        SchemaNewer: A newer Tunery wrote it. SchemaUnreleased: a development version did.
+    """
     settings.folder()
     migrate_database(*owner_of(settings))
 
@@ -65,7 +71,7 @@ def migrate_database(url: str, app_role: str | None) -> None:
 
 
 def schema_state(engine: sa.Engine) -> tuple[str | None, str]:
-    """Return the database's revision and the newest one. Raises: SchemaNewer."""
+    """Return the database's revision and the newest one. Raises: SchemaNewer, SchemaUnreleased."""
     with engine.connect() as connection:
         return _revisions(connection)
 
@@ -111,5 +117,13 @@ def _revisions(connection: sa.Connection) -> tuple[str | None, str]:
         raise SchemaNewer(
             f"the database has schema {current}, which this Tunery does not know (its newest is {head}); "
             f"nothing was touched. Install the Tunery that wrote it, or a later one"
+        )
+    if current is not None and read_fingerprint(connection) != fingerprint_of(scripts, current):
+        where = connection.engine.url.database or connection.engine.url
+        raise SchemaUnreleased(
+            f"the database {where} was made by a development version of Tunery, whose schema {current} was never "
+            f"released; its data is not carried over and nothing was touched. Go on with the Tunery that wrote it, or "
+            f"begin anew: move the home folder away or set TUNERY_HOME to a new one; on Postgres, name an empty "
+            f"database"
         )
     return current, head

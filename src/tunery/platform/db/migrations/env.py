@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 
 from tunery.platform.db.base import Base, Json
+from tunery.platform.db.fingerprint import fingerprint_of, write_fingerprint
 
 
 def _render(kind: str, thing: Any, _context: Any) -> str | Literal[False]:
@@ -24,3 +26,6 @@ context.configure(
 )
 with context.begin_transaction():
     context.run_migrations()
+    connection = context.get_bind()
+    if (revision := MigrationContext.configure(connection).get_current_revision()) is not None:
+        write_fingerprint(connection, fingerprint_of(context.script, revision))
