@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from tests.doors.processes import alone, announced, start
+from tests.registry.folders import make_model_folder
 from tunery.cli.noun import Noun
 
 __all__ = ["alone"]
@@ -59,6 +60,26 @@ def test_ctrl_c_while_a_server_works_says_that_the_job_goes_on(alone: dict[str, 
     assert waiting.returncode == 130, first
     assert "The work goes on at http://127.0.0.1:" in err
     assert "End it with: tunery jobs cancel " in err
+
+
+def test_a_run_behind_another_says_so_and_how_to_cancel_that(alone: dict[str, str], tmp_path: Path) -> None:
+    make_model_folder(tmp_path / "base")
+    recipes = []
+    for name in ("first", "second"):
+        recipes.append(tmp_path / f"{name}.yaml")
+        plain = {"model": {"name": name, "base_model": str(tmp_path / "base")}}
+        recipes[-1].write_text(json.dumps(plain | {"training_data": {"path": str(_rows(tmp_path))}}))
+    server = start(alone, "serve", "--port", "0", "--no-worker")
+    announced(alone, server)
+    out, _ = start(alone, "pipelines", "start", recipes[0], "--json").communicate(timeout=60)
+    waiting = start(alone, "run", recipes[1], "--json")
+    assert waiting.stderr is not None
+    told = next(line for line in waiting.stderr if line.startswith("waiting"))
+    for process in (waiting, server):
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    first = json.loads(out)["id"]
+    assert told == (f"waiting behind first ({first}) at stage import; `tunery pipelines cancel {first}` cancels it\n")
 
 
 def test_ctrl_c_elsewhere_claims_nothing(capsys: pytest.CaptureFixture[str]) -> None:

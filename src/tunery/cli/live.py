@@ -39,6 +39,10 @@ class Screen(Protocol):
         """Show how far the stages are."""
         ...
 
+    def waiting(self, text: str | None) -> None:
+        """Show what the work waits for; None: it does not."""
+        ...
+
 
 def open_screen(screen: Console | None = None) -> Screen:
     """Return what fits the console (standard error): moving on a terminal, else plain lines."""
@@ -53,6 +57,7 @@ class _Moving:
         self._spinner = Spinner("dots")
         self._stages: list[dict[str, Any]] = []
         self._event: dict[str, Any] = {}
+        self._waiting: str | None = None
         self._live = Live(console=screen, refresh_per_second=8, get_renderable=self._draw)
 
     def __enter__(self) -> Self:
@@ -73,8 +78,12 @@ class _Moving:
             self._event = {}
         self._stages = stages
 
+    def waiting(self, text: str | None) -> None:
+        self._waiting = text
+
     def _draw(self) -> RenderableType:
-        return Group(*(self._line(stage) for stage in self._stages))
+        below = [Text(plain_text(self._waiting), style="yellow")] if self._waiting else []
+        return Group(*(self._line(stage) for stage in self._stages), *below)
 
     def _line(self, stage: dict[str, Any]) -> RenderableType:
         if stage["status"] != "running":
@@ -96,6 +105,7 @@ class _Lines:
     def __init__(self) -> None:
         self._seen: dict[str, str] = {}
         self._last = 0.0
+        self._waiting: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -115,6 +125,11 @@ class _Lines:
             if self._seen.get(stage["name"]) != stage["status"] and stage["status"] not in ("waiting", "queued"):
                 note(stage_line(stage))
             self._seen[stage["name"]] = stage["status"]
+
+    def waiting(self, text: str | None) -> None:
+        if text is not None and text != self._waiting:
+            note(text)
+        self._waiting = text
 
 
 def _running(stages: list[dict[str, Any]]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tunery.cli.noun import Limit, Noun, Offset
-from tunery.cli.output import Output, sheet, table
+from tunery.cli.output import Output, note, sheet, table
 from tunery.cli.report import show_pipeline, show_plan
 from tunery.client import Client
 
@@ -31,7 +31,10 @@ def start(
 ) -> Output:
     """Start a recipe on the server, or go on with it, and return at once; `tunery run` also watches it."""
     with Client() as client:
-        return sheet(client.pipelines.start(recipe, again=again), "id", "name", "number", "status")
+        pipeline = client.pipelines.start(recipe, again=again)
+        if pipeline.waiting_behind:
+            note(pipeline.waiting_behind.text)
+        return sheet(pipeline, "id", "name", "number", "status")
 
 
 @noun.command("list", example="tunery pipelines list")

@@ -24,6 +24,8 @@ def show_pipeline(pipeline: PipelineView, address: str = "") -> Output:
     data = plain(pipeline)
     lines = [Text(plain_text(f"{pipeline.name} (pipeline {pipeline.id}): {pipeline.status}"))]
     lines += [Text(stage_line(stage)) for stage in data["stages"]]
+    if pipeline.waiting_behind:
+        lines.append(Text(plain_text(pipeline.waiting_behind.text), style="yellow"))
     if pipeline.error:
         lines.append(Text(plain_text(f"error: {pipeline.error.get('detail') or pipeline.error}"), style="red"))
     return Output(data, Group(*lines), [result_table(data, address)] if pipeline.result else [])

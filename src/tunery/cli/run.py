@@ -73,6 +73,7 @@ def _follow(client: Client, pipeline: PipelineView, screen: Screen) -> PipelineV
     after: dict[str, int] = {}
     while True:
         screen.stages(plain(pipeline.stages))
+        screen.waiting(pipeline.waiting_behind.text if pipeline.waiting_behind else None)
         if pipeline.status in FINISHED:
             return pipeline
         for job_id in [stage.job_id for stage in pipeline.stages if stage.status == "running" and stage.job_id]:

@@ -19,8 +19,10 @@ from tunery.kit.ids import new_id, parse_id
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.events import emit
 from tunery.platform.ground import Ground
-from tunery.platform.jobs import enqueue_job
-from tunery.registry.operations import resolve_version
+from tunery.platform.jobs import UNFINISHED, Job, enqueue_job
+from tunery.registry.operations import hold_version, resolve_version
+from tunery.registry.tables import ModelVersion
+from tunery.registry.uses import MOST_NAMED, VERSION_USES
 
 __all__ = [
     "create_evaluation",
@@ -51,6 +53,7 @@ def create_evaluation(
     if evaluation_id is not None and (standing := session.get(Evaluation, evaluation_id)) is not None:
         return standing
     version = resolve_version(session, wish.model_version_id)
+    hold_version(session, version)
     data = find_dataset(session, wish.dataset, wish.split)
     row = Evaluation(
         id=evaluation_id or new_id(),
@@ -201,3 +204,13 @@ def _summary(row: Comparison) -> dict[str, float | int | str | None]:
 
 def _data(row: Evaluation) -> str:
     return f"{row.benchmark_name}:{row.benchmark_version} ({row.split})"
+
+
+@VERSION_USES.register("evaluation")
+def _evaluations_of(session: TenantSession, version: ModelVersion) -> list[str]:
+    """Return the ids of evaluations of a version that are queued or under way; a pipeline's are that one's."""
+    statement = sa.select(Evaluation.id).join(Job, Job.id == Evaluation.job_id)
+    statement = statement.where(
+        Evaluation.model_version_id == version.id, Evaluation.status != "completed", Job.status.in_(UNFINISHED)
+    )
+    return list(session.scalars(statement.order_by(Evaluation.id).limit(MOST_NAMED)))

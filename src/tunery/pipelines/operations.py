@@ -15,11 +15,14 @@ from tunery.kit.ids import new_id, parse_id
 from tunery.pipelines.recipe import Recipe, parse_recipe
 from tunery.pipelines.schemas import PipelineStart, PipelineView, StageView
 from tunery.pipelines.tables import Pipeline, PipelineStage
+from tunery.pipelines.waiting import waiting_behind
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
-from tunery.platform.jobs import Job, cancel_job, enqueue_job, retry_job
+from tunery.platform.jobs import UNFINISHED, Job, JobEvent, cancel_job, enqueue_job, retry_job
 from tunery.registry.bases import BaseSource, pin_base
+from tunery.registry.operations import hold_version, resolve_version
 from tunery.registry.tables import Model, ModelVersion
+from tunery.registry.uses import MOST_NAMED, VERSION_USES
 
 __all__ = [
     "STAGES",
@@ -66,6 +69,8 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
         _resume(session, earlier)
         return earlier
     _check_number(session, recipe)
+    if base.kind == "registered":
+        hold_version(session, resolve_version(session, base.text))
     row = Pipeline(
         id=new_id(),
         key=key,
@@ -172,6 +177,7 @@ def pipeline_view(session: TenantSession, row: Pipeline) -> PipelineView:
         error=job.error if job else None,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        waiting_behind=waiting_behind(session, job) if job else None,
     )
 
 
@@ -205,12 +211,20 @@ def _current(row: Pipeline) -> PipelineStage | None:
 def _resume(session: TenantSession, row: Pipeline) -> None:
     current = _current(row)
     if current is not None and current.job_id is not None:
-        retry_job(session, current.job_id)
+        _tell_wait(session, retry_job(session, current.job_id))
 
 
 def _enqueue(session: TenantSession, actor: Actor, row: Pipeline, stage: PipelineStage) -> None:
     payload = {"pipeline_id": row.id, "stage": stage.name}
-    stage.job_id = enqueue_job(session, actor, "pipelines.stage", payload, f"pipelines/{row.id}").id
+    job = enqueue_job(session, actor, "pipelines.stage", payload, f"pipelines/{row.id}")
+    stage.job_id = job.id
+    _tell_wait(session, job)
+
+
+def _tell_wait(session: TenantSession, job: Job) -> None:
+    if (behind := waiting_behind(session, job)) is not None:
+        data = {"type": "waiting", **behind.model_dump(exclude_none=True)}
+        session.add(JobEvent(job_id=job.id, data=data, at=now()))
 
 
 def check_inputs(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart) -> None:
@@ -225,3 +239,16 @@ def check_inputs(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineSta
     for entry in wish.inputs.values():
         for digest in [entry] if isinstance(entry, str) else entry.values():
             ground.blobs.claim(actor.tenant_id, digest)
+
+
+@VERSION_USES.register("pipeline")
+def _pipelines_with(session: TenantSession, version: ModelVersion) -> list[str]:
+    """Return the pipelines under way that a version is the base of, or that made it and go on with it."""
+    statement = sa.select(Pipeline).join(PipelineStage).join(Job, Job.id == PipelineStage.job_id)
+    statement = statement.where(Pipeline.finished_at.is_(None), Job.status.in_(UNFINISHED)).order_by(Pipeline.id)
+    known = (version.id, version.reference)
+    return [
+        f"{row.name} ({row.id})"
+        for row in session.scalars(statement).unique()
+        if row.base in known or any((stage.outcome or {}).get("version_id") == version.id for stage in row.stages)
+    ][:MOST_NAMED]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tunery.platform.http import Camel
 
-__all__ = ["PipelinePlan", "PipelineStart", "PipelineView", "PlannedStage", "StageView"]
+__all__ = ["PipelinePlan", "PipelineStart", "PipelineView", "PlannedStage", "StageView", "WaitingBehind"]
 
 
 class PipelineStart(Camel):
@@ -34,6 +34,16 @@ class StageView(Camel):
     detail: str | None = Field(None, description="One line about what came out.")
 
 
+class WaitingBehind(Camel):
+    """Work whose turn comes first: heavy jobs run one at a time."""
+
+    text: str = Field(description="What it is and how it is cancelled, in one line.")
+    job_id: str
+    pipeline_id: str | None = Field(None, description="The pipeline that it is a stage of.")
+    name: str | None = Field(None, description="Name of that pipeline.")
+    stage: str | None = Field(None, description="The stage that it is at.")
+
+
 class PipelineView(Camel):
     """A pipeline with its stages and, once finished, its result."""
 
@@ -47,6 +57,7 @@ class PipelineView(Camel):
     error: dict[str, Any] | None
     created_at: datetime
     finished_at: datetime | None
+    waiting_behind: WaitingBehind | None = Field(None, description="What runs before a queued stage; none if nothing.")
 
 
 class PlannedStage(Camel):

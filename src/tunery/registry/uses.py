@@ -10,14 +10,14 @@ from tunery.platform.db import TenantSession
 from tunery.plugins import Registry
 from tunery.registry.tables import GONE, ModelVersion
 
-__all__ = ["VERSION_USES", "uses_of"]
+__all__ = ["MOST_NAMED", "VERSION_USES", "uses_of"]
 
 Use = Callable[[TenantSession, ModelVersion], list[str]]
 
 VERSION_USES: Registry[Use] = Registry("version_use")
-"""By the word for a user of versions, such as ``deployment``: returns the names of those that need a version."""
+"""By the word for a user of versions, such as ``deployment``: returns the names or ids of those that need a version."""
 
-_MOST_NAMED = 10
+MOST_NAMED = 10
 
 
 def uses_of(session: TenantSession, version: ModelVersion) -> list[str]:
@@ -30,4 +30,4 @@ def _standing_on(session: TenantSession, version: ModelVersion) -> list[str]:
     statement = sa.select(ModelVersion).where(
         ModelVersion.base_version_id == version.id, ModelVersion.status.not_in(GONE)
     )
-    return [row.reference for row in session.scalars(statement.order_by(ModelVersion.id).limit(_MOST_NAMED))]
+    return [row.reference for row in session.scalars(statement.order_by(ModelVersion.id).limit(MOST_NAMED))]

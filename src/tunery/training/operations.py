@@ -12,8 +12,10 @@ from tunery.errors import InvalidInput, NotFound, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.ids import new_id, parse_id
 from tunery.platform.db import Page, TenantSession, page_of
-from tunery.platform.jobs import cancel_job, enqueue_job
-from tunery.registry.operations import resolve_version
+from tunery.platform.jobs import UNFINISHED, Job, cancel_job, enqueue_job
+from tunery.registry.operations import hold_version, resolve_version
+from tunery.registry.tables import ModelVersion
+from tunery.registry.uses import MOST_NAMED, VERSION_USES
 from tunery.training.tables import RunMetric, TrainingRun
 from tunery.training.views import RunCreate
 
@@ -36,6 +38,7 @@ def create_run(session: TenantSession, actor: Actor, wish: RunCreate, *, run_id:
         return standing
     data = resolve_dataset(session, wish.dataset)
     base = resolve_version(session, wish.base)
+    hold_version(session, base)
     if base.kind == "adapter":
         raise InvalidInput(f"{base.reference} is an adapter; train on its base, or merge it first")
     row = TrainingRun(
@@ -94,3 +97,13 @@ def cancel_run(session: TenantSession, actor: Actor, run_id: str) -> TrainingRun
         row.status = "cancelled"
     audit.record(session, actor, "run_cancelled", f"runs/{row.id}")
     return row
+
+
+@VERSION_USES.register("run")
+def _runs_on(session: TenantSession, version: ModelVersion) -> list[str]:
+    """Return the ids of runs on a version that are queued or under way; those of a pipeline are that one's."""
+    statement = sa.select(TrainingRun.id).join(Job, Job.id == TrainingRun.job_id)
+    statement = statement.where(
+        TrainingRun.base_version_id == version.id, TrainingRun.status != "succeeded", Job.status.in_(UNFINISHED)
+    )
+    return list(session.scalars(statement.order_by(TrainingRun.id).limit(MOST_NAMED)))

@@ -13,9 +13,10 @@ from tunery.platform.db.session import compare_and_set
 from tunery.platform.jobs.kinds import JOB_KINDS
 from tunery.platform.jobs.tables import Job
 
-__all__ = ["FINISHED", "cancel_job", "enqueue_job", "retry_job"]
+__all__ = ["FINISHED", "UNFINISHED", "cancel_job", "enqueue_job", "retry_job"]
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
+UNFINISHED = frozenset({"queued", "running"})
 
 
 def enqueue_job(session: Session, actor: Actor, kind: str, payload: dict[str, Any], subject: str | None = None) -> Job:
