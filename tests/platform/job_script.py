@@ -1,4 +1,4 @@
-"""Run by the job tests in a process of its own, so that it can be killed: a worker with a job of three steps."""
+"""Run by the job tests in a process of its own, so that it can be killed: a worker that works until its input ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from tunery.settings import Settings
 
 @job("tests.steps")
 def steps(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
-    """Write one line a step into the payload's file; a step that stands is not done again."""
+    """Write one line a step into the payload's file; a step that stands is not done again.
+
+    A payload that ``holds`` waits after its first step until the test lays a file ``go`` beside that one.
+    """
     path = Path(payload["path"])
     for number in range(payload["steps"]):
         context.check_cancelled()
@@ -25,9 +28,11 @@ def steps(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
         if str(number) in done:
             continue
         context.progress({"type": "progress", "step": number})
-        time.sleep(payload.get("seconds", 0))
         with path.open("a") as file:
             file.write(f"{number}\n")
+        while payload["holds"] and not path.with_name("go").exists():
+            context.check_cancelled()
+            time.sleep(0.02)
     return {"attempt": context.attempt}
 
 
@@ -37,5 +42,5 @@ if __name__ == "__main__":
     worker = Worker(Ground.build(settings))
     worker.start()
     print("started", flush=True)
-    time.sleep(float(sys.argv[1]))
+    sys.stdin.read()
     worker.stop()
