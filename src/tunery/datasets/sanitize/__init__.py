@@ -6,10 +6,13 @@ rows. The recipe lists steps in order; each leaves a record of what it did (R1's
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, ClassVar
+from time import perf_counter
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,15 +21,58 @@ from tunery.datasets.shapes import Shape
 from tunery.kit.clock import now
 from tunery.plugins import Registry
 
-__all__ = ["SANITIZERS", "PreprocessingStep", "Sanitation", "SanitizeStep", "Tally"]
+__all__ = ["SANITIZERS", "PreprocessingStep", "Sanitation", "SanitizeStep", "Sources", "Tally"]
+
+_EXAMPLES = 5
 
 
 class Tally:
-    """Counts the rows that a step took away or changed."""
+    """Counts the rows that a step took away or changed.
+
+    Attributes:
+        affected: Number of them.
+        examples: Ids of the first of them.
+        counts: How many, by reasons or kinds that the step tells apart.
+        details: What else the step has to report, as plain JSON; never content of rows.
+        seconds: Time spent in the step itself.
+    """
 
     def __init__(self) -> None:
         self.affected = 0
+        self.examples: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.details: dict[str, Any] = {}
+        self.seconds = 0.0
         self.finished_at: datetime | None = None
+
+    def count(self, row: Row, *reasons: str) -> None:
+        """Count a row that was taken away or changed, and why."""
+        self.affected += 1
+        self.counts.update(reasons)
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(row.row_id)
+
+    def add(self, later: Tally) -> None:
+        """Add what was counted over the rows that come after these."""
+        self.affected += later.affected
+        self.examples = (self.examples + later.examples)[:_EXAMPLES]
+        self.counts += later.counts
+        self.details |= later.details
+        self.seconds += later.seconds
+
+
+class Sources(Protocol):
+    """What a step's parameters may refer to, found before it runs."""
+
+    @property
+    def scratch(self) -> Path | None:
+        """A private folder for temporary files; None: the system's."""
+
+    def rows(self, reference: str) -> Iterator[tuple[str, Shape, dict[str, Any]]]:
+        """Yield id, shape and columns of the rows of an evaluation set. Raises: NotFound."""
+
+    def tokenizer(self, reference: str) -> bytes:
+        """Return the ``tokenizer.json`` that a reference names. Raises: NotFound."""
 
 
 class SanitizeStep(BaseModel):
@@ -35,8 +81,14 @@ class SanitizeStep(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     removes_rows: ClassVar[bool] = False
+    row_local: ClassVar[bool] = False
+    """Whether it looks at one row at a time and remembers nothing, so that several processes may share the rows."""
 
     step: str = Field(description="Name of the step.")
+
+    def prepare(self, sources: Sources) -> SanitizeStep:
+        """Return the step ready to run, with what its parameters refer to; it must survive pickling."""
+        return self
 
     def apply(self, rows: Iterable[Row], shape: Shape, tally: Tally) -> Iterator[Row]:
         """Yield the rows that stay, in order, changed or not; keep their ids. Count what was affected."""
@@ -60,11 +112,14 @@ class PreprocessingStep(BaseModel):
     description: str
     affected_samples: int
     timestamp: datetime
+    seconds: float = 0.0
     parameters: dict[str, Any] = Field(default_factory=dict)
+    examples: list[str] = Field(default_factory=list, description="Ids of the first affected rows.")
+    details: dict[str, Any] = Field(default_factory=dict)
 
 
 class Sanitation:
-    """The steps of one import, in order."""
+    """The steps of one import, in order, prepared by the caller where they refer to something."""
 
     def __init__(self, steps: Iterable[SanitizeStep], shape: Shape) -> None:
         self._steps = [(step, Tally()) for step in steps]
@@ -72,24 +127,45 @@ class Sanitation:
 
     def run(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows that are left after all steps."""
+        passed = [_Timed(rows)]
         for step, tally in self._steps:
-            rows = _timed(step.apply(rows, self._shape, tally), tally)
-        yield from rows
+            passed.append(_Timed(step.apply(passed[-1], self._shape, tally)))
+        yield from passed[-1]
+        for (_, tally), before, after in zip(self._steps, passed, passed[1:], strict=False):
+            tally.seconds = after.seconds - before.seconds  # a step asks the one before it for rows
+            tally.finished_at = now()
 
     def records(self) -> list[PreprocessingStep]:
         """Return what each step did; call it when ``run`` has come to its end."""
-        return [
-            PreprocessingStep(
-                step=step.step,
-                description=step.describe(),
-                affected_samples=tally.affected,
-                timestamp=tally.finished_at or now(),
-                parameters=step.model_dump(mode="json", exclude={"step"}, exclude_defaults=True),
-            )
-            for step, tally in self._steps
-        ]
+        return [_record(step, tally) for step, tally in self._steps]
 
 
-def _timed(rows: Iterator[Row], tally: Tally) -> Iterator[Row]:
-    yield from rows
-    tally.finished_at = now()
+def _record(step: SanitizeStep, tally: Tally) -> PreprocessingStep:
+    return PreprocessingStep(
+        step=step.step,
+        description=step.describe(),
+        affected_samples=tally.affected,
+        timestamp=tally.finished_at or now(),
+        seconds=round(tally.seconds, 3),
+        parameters=step.model_dump(mode="json", exclude={"step"}, exclude_defaults=True),
+        examples=tally.examples,
+        details=dict(sorted(tally.counts.items())) | tally.details,
+    )
+
+
+class _Timed:
+    """Passes rows on and measures how long it waits for them."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.seconds = 0.0
+        self._rows = iter(rows)
+
+    def __iter__(self) -> _Timed:
+        return self
+
+    def __next__(self) -> Row:
+        start = perf_counter()
+        try:
+            return next(self._rows)
+        finally:
+            self.seconds += perf_counter() - start

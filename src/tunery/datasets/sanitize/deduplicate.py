@@ -29,7 +29,7 @@ class Deduplicate(SanitizeStep):
         for row in rows:
             digest = blake3(canonical_json(content_of(shape, row.values))).digest(16)
             if digest in seen:
-                tally.affected += 1
+                tally.count(row)
             else:
                 seen.add(digest)
                 yield row

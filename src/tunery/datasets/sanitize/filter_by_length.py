@@ -45,7 +45,7 @@ class FilterByLength(SanitizeStep):
             if self.min_len <= length and (self.max_len is None or length <= self.max_len):
                 yield row
             else:
-                tally.affected += 1
+                tally.count(row)
 
     def describe(self) -> str:
         bounds = f"at least {self.min_len}" if self.min_len else ""

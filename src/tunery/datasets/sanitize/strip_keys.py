@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ def without_keys(values: dict[str, Any], keys: Collection[str]) -> dict[str, Any
 class StripKeys(SanitizeStep):
     """Take columns away, such as names or e-mail addresses that stand beside the text."""
 
+    row_local: ClassVar[bool] = True
+
     step: Literal["strip_keys"] = Field("strip_keys", description="Name of the step.")
     keys: list[str] = Field(min_length=1, description="Columns to take away.")
 
@@ -35,7 +37,7 @@ class StripKeys(SanitizeStep):
             if keys.isdisjoint(row.values):
                 yield row
             else:
-                tally.affected += 1
+                tally.count(row)
                 yield row.with_values(without_keys(row.values, keys))
 
     def describe(self) -> str:
