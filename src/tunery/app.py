@@ -40,7 +40,7 @@ from tunery.rooms import load_rooms
 from tunery.serving.engine_pool import EnginePool
 from tunery.serving.gateway import mount_gateway
 from tunery.settings import Settings
-from tunery.storage.backup.restoring import Restored, restore_backup
+from tunery.storage.backup.restoring import Restored, refuse_half_restored, restore_backup
 
 __all__ = ["House", "LocalServer", "build_house", "restore", "serve", "server_config", "work"]
 
@@ -83,9 +83,11 @@ def build_house(settings: Settings, *, with_worker: bool = True) -> House:
     """Migrate the database, make the first tenant where there is none, and put the parts together.
 
     Raises:
-        SchemaNewer: The database is of a newer Tunery. Refused: the database role passes every policy.
+        SchemaNewer: The database is of a newer Tunery. Refused: the database role passes every policy, or a restore
+        into the home was not finished.
     """
     load_rooms()
+    refuse_half_restored(settings)
     if settings.is_sqlite and (warning := sqlite_warning()):
         log.warning(warning)
     migrate(settings)

@@ -56,7 +56,7 @@ def restore(
     """Put a backup back into this machine's home, which must be empty and not be served by anybody.
 
     First put back what no backup holds: keys/master.key and the folder of wrapped keys (store/keys), from their own
-    copies. Everything is looked over before anything is written.
+    copies. Everything is looked over before anything is written; interrupted, it is simply repeated.
     """
     from tunery.platform.blobs.opening import configured
 
@@ -68,4 +68,12 @@ def restore(
         confirm(f"Put the backup at {place} back into {settings.home}?")
     from tunery.app import restore as restore_home
 
-    return sheet(asdict(restore_home(settings, place, backup)))
+    restored = restore_home(settings, place, backup)
+    shown, failure = sheet(asdict(restored)), None
+    if restored.damaged_packs:
+        failure = IntegrityError(
+            f"all is put back but the files of {', '.join(restored.damaged_versions) or 'no version'} and what else lay "
+            f"in {len(restored.damaged_packs)} packs that are damaged at {place}: put good copies of these packs into the "
+            f"store and run `tunery store rebuild`"
+        )
+    return Output(shown.data, shown.shown, failure=failure)

@@ -10,28 +10,38 @@ from blake3 import blake3
 from sqlalchemy.orm import Session
 
 from tunery.errors import IntegrityError, NotFound, Unavailable
+from tunery.platform.blobs.forgetting import forget_packs
 from tunery.platform.blobs.index import in_parts, numbers_of, publish
 from tunery.platform.blobs.packs import Footer, PackFacts, Placed, pack_name, read_footer
 from tunery.platform.blobs.store import BlobStore
-from tunery.platform.blobs.tables import BlobRow, Segment
+from tunery.platform.blobs.tables import BlobRow, Pack, Segment
 
 __all__ = ["Rebuilt", "rebuild"]
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild found: packs that were read, those that could not be and why, files that are whole again."""
+    """What a rebuild found.
+
+    Attributes:
+        packs: Those that were read.
+        unreadable: Those that could not be, and why.
+        files: Digests of the files that are whole again.
+        destroyed: Digests of the files that an older index named, and that were destroyed since.
+    """
 
     packs: list[str]
     unreadable: dict[str, str]
     files: list[str]
+    destroyed: list[str]
 
 
 def rebuild(store: BlobStore, tenant_id: str) -> Rebuilt:
     """Add the rows of every pack that has its key, and point rows there whose own pack cannot be read any more.
 
     Damaged packs are named and left out. Deltas and files wait until the packs they lean on were read, so the order of
-    the packs does not matter. Do it while nobody writes.
+    the packs does not matter. What lies in packs whose keys were destroyed, and nowhere else, leaves the index. Do it
+    while nobody writes.
     """
     facts: list[tuple[PackFacts, Footer]] = []
     unreadable: dict[str, str] = {}
@@ -47,7 +57,10 @@ def rebuild(store: BlobStore, tenant_id: str) -> Rebuilt:
         counted = entry.size_bytes, checksum, content_bytes, len(footer.files)
         facts.append((PackFacts(pack_id, *counted, footer.segments), footer))
     files = _publish_all(store, tenant_id, facts)
-    return Rebuilt([fact.pack_id for fact, _ in facts], unreadable, files)
+    destroyed = store.keyring.destroyed(tenant_id)
+    with store.database.session(tenant_id) as session:
+        gone = forget_packs(session, destroyed.intersection(session.scalars(sa.select(Pack.id))))
+    return Rebuilt([fact.pack_id for fact, _ in facts], unreadable, files, sorted(gone))
 
 
 def _publish_all(store: BlobStore, tenant_id: str, facts: list[tuple[PackFacts, Footer]]) -> list[str]:

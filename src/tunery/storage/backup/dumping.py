@@ -16,9 +16,9 @@ from tunery.platform.blobs.tables import Pack
 from tunery.platform.db import Database
 from tunery.platform.db.engine import make_engine, sqlite_module
 from tunery.platform.db.migrate import alembic_config, migrate_database, schema_state
-from tunery.storage.backup.schemas import BackupPack
+from tunery.storage.backup.schemas import BackupManifest, BackupPack
 
-__all__ = ["SQLITE_FILE", "Dump", "dump_database", "load_postgres", "refuse_full_database"]
+__all__ = ["SQLITE_FILE", "Dump", "dump_database", "end_load", "is_loading", "load_postgres", "refuse_full_database"]
 
 SQLITE_FILE = "database/tunery.sqlite"
 _OF_A_FIRST_START = {
@@ -26,6 +26,8 @@ _OF_A_FIRST_START = {
     "idempotency_keys",
 }  # fmt: skip
 _VERSIONS = "alembic_version"
+_LOADING = "restoring"
+"""A table with the backup's id, made with the loaded rows and dropped once they are in order."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,24 @@ def dump_database(database: Database, folder: Path) -> Dump:
     return _dump_postgres(database, folder, revision)
 
 
-def load_postgres(url: str, app_role: str | None, tables: dict[str, list[str]], revision: str, read: Any) -> None:
+def load_postgres(url: str, app_role: str | None, manifest: BackupManifest, read: Any) -> None:
     """Load a dump into an empty Postgres database, in one transaction, and bring it to the newest schema.
+
+    What an interrupted load of the same backup left is dropped first. ``end_load`` says that the rows are in order.
 
     Args:
         url: URL of the role that owns the schema.
         app_role: The application's role, to be granted its rights.
-        tables: Columns by table.
-        revision: Schema of the dump.
+        manifest: The backup: its tables with their columns, and the schema of the dump.
         read: From a table to the pieces of its file.
 
     Raises:
         SchemaNewer: A newer Tunery wrote it. Refused: The database has another schema already.
     """
+    tables, revision = manifest.tables, manifest.revision
     engine = make_engine(url)
     try:
+        _drop_unfinished(engine)
         _make_schema(engine, revision)
         with engine.begin() as connection:
             connection.execute(sa.text("select set_config('app.system', 'on', true)"))
@@ -90,16 +95,41 @@ def load_postgres(url: str, app_role: str | None, tables: dict[str, list[str]], 
                 connection.execute(sa.text(f'alter table "{name}" no force row level security'))
                 _copy_in(connection, name, tables[name], read(name))
             _advance_sequences(connection, order)
+            connection.execute(sa.text(f"create table {_LOADING} (backup_id text)"))
+            connection.execute(sa.text(f"insert into {_LOADING} values (:id)"), {"id": manifest.id})
     finally:
         engine.dispose()
     migrate_database(url, app_role)
 
 
-def refuse_full_database(engine: sa.Engine) -> None:
-    """Raise Refused where the database holds more than a first start writes."""
+def end_load(url: str) -> None:
+    """Say that a loaded Postgres database is in order; before that, a restore that is repeated begins anew."""
+    engine = make_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"drop table {_LOADING}"))
+    finally:
+        engine.dispose()
+
+
+def is_loading(connection: sa.Connection) -> bool:
+    """Tell whether the database holds rows of a load that was broken off before they were in order."""
+    return _LOADING in sa.inspect(connection).get_table_names()
+
+
+def refuse_full_database(engine: sa.Engine, backup_id: str) -> None:
+    """Raise Refused where the database holds more than a first start, or a broken-off load of the backup, writes."""
     with engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("select set_config('app.system', 'on', true)"))
+        if is_loading(connection):
+            begun = connection.scalar(sa.text(f"select backup_id from {_LOADING}"))
+            if begun == backup_id:
+                return
+            raise Refused(
+                f"the database holds half of backup {begun}: repeat the restore of that one, or empty the database. "
+                f"Nothing was changed"
+            )
         for name in sa.inspect(connection).get_table_names():
             most = 1 if name == "tenants" else 0
             counted = name not in _OF_A_FIRST_START or name == "tenants"
@@ -159,6 +189,12 @@ def _packs(connection: sa.Connection) -> list[BackupPack]:
     columns = [table.c.id, table.c.tenant_id, table.c.size_bytes, table.c.checksum]
     rows = connection.execute(sa.select(*columns).where(table.c.doomed_at.is_(None)).order_by(table.c.id))
     return [BackupPack.model_validate(row._asdict()) for row in rows]
+
+
+def _drop_unfinished(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        for name in sa.inspect(connection).get_table_names() if is_loading(connection) else ():
+            connection.execute(sa.text(f'drop table "{name}" cascade'))
 
 
 def _make_schema(engine: sa.Engine, revision: str) -> None:

@@ -1,22 +1,27 @@
 """Put a backup back, into a home and a database that are empty.
 
 Everything is looked at before anything is written: the master key, the wrapped keys of every pack, every byte of the
-backup. Packs and tables come first and the database last, so that an interrupted restore is repeated; an interrupted
-one on Postgres may need the database emptied, and says so.
+backup. Then the home is marked, packs and tables come, and the database last. An interrupted restore is repeated: the
+mark says that what lies there is of the same backup, and until it is gone nobody serves the home. On SQLite the
+database is put in order beside its place; on Postgres a table tells that its rows are not in order yet, and then they
+are loaded anew.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from tunery.audit import AuditEntry
 from tunery.errors import IntegrityError, NotFound, Refused
 from tunery.kit.durable import sync_folder
+from tunery.platform.blobs.backends.disk import disk_faults
 from tunery.platform.blobs.copying import fetch_pack
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.opening import master_keys, open_store
@@ -27,13 +32,16 @@ from tunery.platform.db.engine import make_engine
 from tunery.platform.db.migrate import migrate_database, owner_of
 from tunery.platform.ground import Ground
 from tunery.settings import Settings
-from tunery.storage.backup.dumping import SQLITE_FILE, load_postgres, refuse_full_database
-from tunery.storage.backup.schemas import BackupFile, BackupManifest
-from tunery.storage.backup.settling import settle
+from tunery.storage.backup.dumping import SQLITE_FILE, end_load, is_loading, load_postgres, refuse_full_database
+from tunery.storage.backup.schemas import BackupManifest
+from tunery.storage.backup.settling import Settled, settle
 from tunery.storage.backup.target import Target, open_target
 from tunery.storage.backup.verifying import faults_of
 
-__all__ = ["Restored", "restore_backup"]
+__all__ = ["Restored", "refuse_half_restored", "restore_backup"]
+
+_MARK = "restoring"
+"""A file of the home: which backup is being put back into it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Restored:
         size_bytes: How many bytes in all.
         destroyed_packs: How many packs stay unreadable, for their keys were destroyed since.
         destroyed_versions: The model versions that went with them.
+        damaged_packs: Packs at the backup's place that took over from others since and are damaged; and why.
+        damaged_versions: The model versions that lack bytes because of that.
     """
 
     backup_id: str
@@ -55,10 +65,20 @@ class Restored:
     size_bytes: int
     destroyed_packs: int
     destroyed_versions: list[str]
+    damaged_packs: dict[str, str]
+    damaged_versions: list[str]
+
+
+def refuse_half_restored(settings: Settings) -> None:
+    """Raise Refused where a restore into this home was not finished: collection would take its packs for garbage."""
+    if (settings.home / _MARK).exists():
+        raise Refused(f"a restore into {settings.home} was not finished; repeat it: `tunery backup restore`")
 
 
 def restore_backup(settings: Settings, url: str, backup_id: str | None = None) -> Restored:
     """Put a backup back; the newest where no id is given. Nobody may serve the home meanwhile.
+
+    Interrupted, it is repeated with the same backup, and is as if it had never been interrupted.
 
     Raises:
         NotFound: There is no such backup. Refused: the home, its database or its store is not empty, or keys are
@@ -67,35 +87,85 @@ def restore_backup(settings: Settings, url: str, backup_id: str | None = None) -
     """
     _refuse_without_master_key(settings)
     target = open_target(url, master_keys(settings))
-    manifest = target.manifest(backup_id)
-    _refuse_other_database(settings, manifest)
+    mark = settings.home / _MARK
+    manifest = target.manifest(backup_id or _begun(mark))
     database = Database(settings.effective_database_url)
     try:
         store = open_store(settings, database)
         destroyed = _destroyed_packs(store.keyring, manifest)
-        if faults := faults_of(target, manifest, spared=destroyed):
-            shown = "; ".join(faults[:20])
-            raise IntegrityError(f"backup {manifest.id} has {len(faults)} faults, nothing was restored: {shown}")
-        _refuse_full_store(settings, store, manifest)
+        if (begun := _begun(mark)) not in (None, manifest.id):
+            raise Refused(
+                f"{settings.home} holds half of backup {begun}: repeat the restore of that one, or empty it. "
+                f"Nothing was changed"
+            )
+        settled = _settled_before(settings, database, manifest) if begun else None
+        if settled is None:
+            _refuse_other_database(settings, manifest)
+            if faults := faults_of(target, manifest, spared=destroyed):
+                shown = "; ".join(faults[:20])
+                raise IntegrityError(f"backup {manifest.id} has {len(faults)} faults, nothing was restored: {shown}")
+            if not begun:
+                _refuse_full_store(settings, store, manifest)
     finally:
         database.close()
+    if settled is None:
+        _write([json.dumps({"backup": manifest.id}).encode()], settings.folder() / _MARK)
+        settled = _put_back(settings, target, store, manifest, destroyed)
+    mark.unlink()
+    sync_folder(mark.parent)
+    return Restored(
+        manifest.id,
+        manifest.taken_at.isoformat(),
+        len(manifest.packs) - len(destroyed),
+        manifest.size_bytes,
+        len(destroyed),
+        settled.destroyed_versions,
+        settled.damaged_packs,
+        settled.damaged_versions,
+    )
+
+
+def _put_back(
+    settings: Settings, target: Target, store: BlobStore, manifest: BackupManifest, destroyed: set[str]
+) -> Settled:
     for pack in manifest.packs:
         if pack.id not in destroyed and not _is_here(store, pack_name(pack.tenant_id, pack.id), pack.size_bytes):
             fetch_pack(target.packs, pack, store.backend, store)
     for file in manifest.files:
         if file.path.startswith("datasets/"):
-            _write(target, file, settings.folder("datasets") / file.path.removeprefix("datasets/"))
+            path = settings.folder("datasets") / file.path.removeprefix("datasets/")
+            _write(target.pieces(file), path)
     return _restore_database(settings, target, manifest, destroyed)
 
 
-def _restore_database(settings: Settings, target: Target, manifest: BackupManifest, destroyed: set[str]) -> Restored:
+def _begun(mark: Path) -> str | None:
+    """Return the backup whose restore into this home was not finished."""
+    return str(json.loads(mark.read_bytes())["backup"]) if mark.exists() else None
+
+
+def _settled_before(settings: Settings, database: Database, manifest: BackupManifest) -> Settled | None:
+    """Return what was found when all was done but to take away the mark."""
+    if settings.is_sqlite and not Path(database.engine.url.database or "").exists():
+        return None
+    with database.engine.connect() as connection:
+        if is_loading(connection) or not sa.inspect(connection).has_table(AuditEntry.__tablename__):
+            return None
+    with database.system_session("a restore looks whether it was finished", read_only=True) as session:
+        entries = sa.select(AuditEntry).where(
+            AuditEntry.action == "backup_restored", AuditEntry.resource == f"backups/{manifest.id}"
+        )
+        entry = session.scalars(entries.order_by(AuditEntry.id.desc())).first()
+        return Settled.of(entry.details) if entry is not None else None
+
+
+def _restore_database(settings: Settings, target: Target, manifest: BackupManifest, destroyed: set[str]) -> Settled:
     files = {file.path: file for file in manifest.files}
     if settings.is_sqlite:
         final = Path(sa.make_url(settings.effective_database_url).database or "")
         staged = final.with_name(f".{final.name}.restored")
         for rest in ("-wal", "-shm"):  # of a restore that was killed: SQLite would replay it over this one
             staged.with_name(staged.name + rest).unlink(missing_ok=True)
-        _write(target, files[SQLITE_FILE], staged)
+        _write(target.pieces(files[SQLITE_FILE]), staged)
         url = f"sqlite:///{staged}"
         migrate_database(url, None)
     else:
@@ -104,11 +174,11 @@ def _restore_database(settings: Settings, target: Target, manifest: BackupManife
         def read(table: str) -> Iterator[bytes]:
             return target.pieces(files[f"database/{table}"])
 
-        load_postgres(*owner_of(settings), manifest.tables, manifest.revision, read)
+        load_postgres(*owner_of(settings), manifest, read)
     database = Database(url)
     try:
         ground = Ground(settings, database, open_store(settings, database))
-        gone = settle(ground, target, manifest, destroyed)
+        settled = settle(ground, target, manifest, destroyed)
         if settings.is_sqlite:
             with database.engine.connect() as connection:
                 connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
@@ -120,10 +190,9 @@ def _restore_database(settings: Settings, target: Target, manifest: BackupManife
             staged.with_name(staged.name + ending).unlink(missing_ok=True)
         os.replace(staged, final)
         sync_folder(final.parent)
-    put_back = [pack for pack in manifest.packs if pack.id not in destroyed]
-    return Restored(
-        manifest.id, manifest.taken_at.isoformat(), len(put_back), manifest.size_bytes, len(destroyed), gone
-    )
+    else:
+        end_load(owner_of(settings)[0])
+    return settled
 
 
 def _refuse_without_master_key(settings: Settings) -> None:
@@ -145,7 +214,7 @@ def _refuse_other_database(settings: Settings, manifest: BackupManifest) -> None
     if not settings.is_sqlite or path.exists():
         engine = make_engine(owner_of(settings)[0])
         try:
-            refuse_full_database(engine)
+            refuse_full_database(engine, manifest.id)
         finally:
             engine.dispose()
 
@@ -193,11 +262,11 @@ def _is_here(store: BlobStore, name: str, size: int) -> bool:
         return False
 
 
-def _write(target: Target, file: BackupFile, path: Path) -> None:
+def _write(pieces: Iterable[bytes], path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.partial")
-    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
-        for piece in target.pieces(file):
+    with disk_faults(), os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
+        for piece in pieces:
             written.write(piece)
         written.flush()
         os.fsync(written.fileno())
