@@ -12,6 +12,7 @@ import pytest
 
 from tests.client.scripted import answer, break_off, scripted
 from tunery.client.address import find_server
+from tunery.client.files import Files
 from tunery.client.transport import Transport, events_of, path_of
 from tunery.errors import (
     Conflict,
@@ -25,7 +26,8 @@ from tunery.errors import (
 from tunery.settings import Settings
 
 OK = answer(200, b'{"success": true, "data": {"x": 1}, "meta": null}')
-BUSY = answer(503, b'{"code": "unavailable", "detail": "busy", "status": 503}', "application/problem+json")
+BUSY_BODY = b'{"code": "unavailable", "detail": "busy", "status": 503}'
+BUSY = answer(503, BUSY_BODY, "application/problem+json")
 
 
 def test_data_and_meta_come_out_of_the_envelope(transport: Transport, home: Path) -> None:
@@ -104,6 +106,30 @@ def test_an_upload_is_sent_whole_again_after_a_break(transport: Transport, home:
     with scripted(home / "s", break_off(), OK) as script:
         transport.call("PUT", "/api/v1/files", upload=lambda: io.BytesIO(b"abc" * 1000))
     assert [len(request.body) for request in script.seen] == [3000, 3000]
+
+
+def test_a_server_that_asks_for_a_pause_gets_it_before_each_new_attempt_at_an_upload_in_parts(
+    transport: Transport, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(time, "sleep", paused.append)
+    files = Files(transport)
+    files.parts_from_bytes = 0
+    file = home / "rows"
+    file.write_bytes(b"abc")
+    missing, away = answer(404, b'{"code": "not_found", "detail": "x"}'), answer(503, BUSY_BODY, retry_after="7")
+    with scripted(home / "s", missing, away), pytest.raises(Unavailable):
+        files.upload(file)
+    # Five rounds of five attempts each: four pauses within a round, four between them.
+    assert paused == [7.0] * (5 * 4 + 4)
+
+
+def test_without_a_wish_of_the_server_pauses_double_and_differ(transport: Transport) -> None:
+    transport.first_pause_seconds = 0.25
+    for attempt in (1, 2, 3, 4):
+        pauses = {transport.pause(attempt) for _ in range(20)}
+        assert len(pauses) > 1
+        assert max(pauses) <= 0.25 * 2**attempt
 
 
 def test_a_conflict_is_not_repeated(transport: Transport, home: Path) -> None:

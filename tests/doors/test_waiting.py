@@ -12,6 +12,8 @@ import typer
 from tests.doors.processes import alone, announced, start
 from tests.registry.folders import make_model_folder
 from tunery.cli.noun import Noun
+from tunery.cli.waiting import interruptible
+from tunery.client import Client
 
 __all__ = ["alone"]
 pytestmark = pytest.mark.xdist_group("doors")
@@ -80,6 +82,14 @@ def test_a_run_behind_another_says_so_and_how_to_cancel_that(alone: dict[str, st
         process.communicate(timeout=60)
     first = json.loads(out)["id"]
     assert told == (f"waiting behind first ({first}) at stage import; `tunery pipelines cancel {first}` cancels it\n")
+
+
+def test_ctrl_c_before_any_server_was_reached_starts_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client = Client(home=tmp_path, url="", token="")
+    with pytest.raises(typer.Exit), interruptible(client, "tunery again", "tunery cancel"):
+        raise KeyboardInterrupt
+    assert "go on with: tunery again" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_ctrl_c_elsewhere_claims_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,19 @@ def test_a_home_is_swept_once_a_day(ground: Ground, monkeypatch: pytest.MonkeyPa
     assert len(ran) == 2
 
 
+def test_who_stops_waits_for_no_further_sweep_and_the_next_start_sweeps_all(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    names = [name for name, _ in SWEEPS]
+    for name in names:
+        monkeypatch.setitem(SWEEPS._found, name, lambda _ground, _age, name=name: ran.append(name) or 0)
+    keep_house(ground, stopping=lambda: len(ran) == 2)
+    assert ran == names[:2]
+    keep_house(ground)
+    assert ran == names[:2] + names
+
+
 def test_a_sweep_that_fails_does_not_keep_the_others_from_running(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:

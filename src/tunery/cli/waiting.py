@@ -31,12 +31,11 @@ def interruptible(client: Client, again: str, cancel: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if client.transport.address.own:
+        server = client.transport.reached  # only asked for, never started: who interrupts wants an end
+        if server is None or server.own:
             note(f"\nStopping. What is finished stands; go on with: {again}")
         else:
-            note(
-                f"\nThe work goes on at {client.transport.address}. Watch it again with: {again}\nEnd it with: {cancel}"
-            )
+            note(f"\nThe work goes on at {server}. Watch it again with: {again}\nEnd it with: {cancel}")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -51,7 +51,7 @@ class Files(Noun):
             wish = UploadCreate(
                 digest=digest, size_bytes=size, media_type=media_type, like=like, part_bytes=self.part_bytes
             )
-            send_in_parts(Uploads(self._transport), path, wish, watch)
+            send_in_parts(Uploads(self._transport), path, wish, watch, self._transport.pause)
             return FileView(digest=digest, size_bytes=size)
         headers = {"X-Digest": digest, "Content-Type": media_type, **({"X-Like": like} if like else {})}
         data, _ = self._transport.call("PUT", path_of("files"), upload=lambda: _Watched(path, watch), headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +22,21 @@ _ATTEMPTS = 5
 """Attempts in a row that get no part across."""
 
 
-def send_in_parts(uploads: Uploads, path: Path, wish: UploadCreate, watch: Watch | None = None) -> None:
+def send_in_parts(
+    uploads: Uploads,
+    path: Path,
+    wish: UploadCreate,
+    watch: Watch | None = None,
+    pause: Callable[[int, str | None], float] = lambda *_: 0.0,
+) -> None:
     """Send a file as an upload in parts. The server is asked which parts it has, so no state is kept here.
+
+    Args:
+        uploads: Where to.
+        path: The file.
+        wish: What it is.
+        watch: Told of progress.
+        pause: From how many attempts in a row got nothing across, and what the server asked for, to seconds to wait.
 
     Raises:
         InvalidInput: The file changed meanwhile, or is not what it claims. Exhausted: disk or quota there is full.
@@ -43,11 +57,12 @@ def send_in_parts(uploads: Uploads, path: Path, wish: UploadCreate, watch: Watch
             if upload.id is not None and upload.status == "open":
                 _send_missing(uploads, upload, upload.id, path, sent)
                 uploads.complete(upload.id)
-        except (Unavailable, NotFound, Conflict):
+        except (Unavailable, NotFound, Conflict) as error:
             # The server went away, or the upload was given up or completed by another call: it says so when asked.
             stalled = 0 if sent.across > across else stalled + 1
             if stalled == _ATTEMPTS:
                 raise
+            time.sleep(pause(stalled, error.details.get("retry_after")))
         else:
             return
 

@@ -77,6 +77,11 @@ class Transport:
         assert self._address is not None
         return self._address
 
+    @property
+    def reached(self) -> Address | None:
+        """Where the server is that was spoken to; None before the first call. Asking starts none."""
+        return self._address
+
     def call(
         self,
         method: str,
@@ -172,7 +177,7 @@ class Transport:
                     if last or not (repeatable or unsent):
                         raise Unavailable(_silence(self._address, error)) from error
                     self._find_again()
-                    time.sleep(self._pause(attempt, None))
+                    time.sleep(self.pause(attempt))
                     continue
                 except httpx.TransportError as error:
                     raise Unavailable(_silence(self._address, error)) from error
@@ -182,15 +187,18 @@ class Transport:
                     return
                 response.read()
                 problem = _error_of(response, self.address)
+                asked = response.headers.get("Retry-After")
+                if asked is not None:
+                    problem.details["retry_after"] = asked
                 if last or not repeatable or not _passing(response, problem):
                     raise problem
-                time.sleep(self._pause(attempt, response.headers.get("Retry-After")))
+                time.sleep(self.pause(attempt, asked))
 
     def _patience(self, method: str) -> httpx.Timeout:
         read = self.silence_seconds if method == "GET" else self.work_seconds
         return httpx.Timeout(self.silence_seconds, connect=5, read=read)
 
-    def _pause(self, attempt: int, retry_after: str | None) -> float:
+    def pause(self, attempt: int, retry_after: str | None = None) -> float:
         """Return seconds to wait: what the server asked for, else doubling with full jitter, so that callers spread."""
         asked = float(retry_after) if retry_after and retry_after.isdigit() else 0.0
         return min(_LONGEST_PAUSE, max(asked, random.uniform(0, self.first_pause_seconds * 2**attempt)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -23,8 +24,19 @@ from tunery.errors import EngineFailed
 from tunery.inference.ports import EngineSpec
 from tunery.inference.templates import model_context_length
 from tunery.kit.ids import new_id
+from tunery.platform.ground import Ground
+from tunery.platform.housekeeping import SWEEPS
+from tunery.settings import Settings
 
-__all__ = ["ChildEngine", "engine_failure", "engine_log", "serving_spec", "start_child", "usable_threads"]
+__all__ = [
+    "ChildEngine",
+    "engine_failure",
+    "engine_log",
+    "engine_logs",
+    "serving_spec",
+    "start_child",
+    "usable_threads",
+]
 
 log = structlog.get_logger(__name__)
 _TAIL_LINES = 20
@@ -91,6 +103,8 @@ def start_child(
     """
     key = secrets.token_urlsafe(32)
     with log_path.open("ab") as output:
+        # The lock is the open file's, which the child keeps to its end: so a sweep can tell whose engine still lives.
+        fcntl.flock(output, fcntl.LOCK_SH)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
@@ -113,6 +127,24 @@ def engine_log(spec: EngineSpec, engine: str) -> Path:
     """Return the path of a new log file in the spec's work folder."""
     spec.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return spec.work_dir / f"{engine}-{new_id()}.log"
+
+
+def engine_logs(settings: Settings) -> Path:
+    """Return the folder of the engines' logs."""
+    return settings.folder("logs", "engines")
+
+
+@SWEEPS.register("engine logs")
+def _sweep_logs(ground: Ground, older_than_seconds: float) -> int:
+    """Remove the logs of engines that ended seven times as long ago: their lock is free."""
+    count = 0
+    for path in engine_logs(ground.settings).glob("*.log"):
+        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            if time.time() - path.stat().st_mtime > 7 * older_than_seconds:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                count += 1
+    return count
 
 
 def serving_spec(spec: EngineSpec) -> EngineSpec:

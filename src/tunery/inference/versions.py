@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tunery.errors import Refused
+from tunery.inference.child import engine_logs
 from tunery.inference.ports import AdapterSpec, EngineSpec
 from tunery.platform.ground import Ground
 from tunery.registry.operations import checkout_version, resolve_version
@@ -40,7 +41,7 @@ def spec_of_versions(
         model_dir=checkout_version(ground, tenant_id, base_version.id),
         model_digest=base_version.manifest_digest,
         cache_dir=settings.folder("cache", "engines", tenant_id),
-        work_dir=settings.folder("logs", "engines"),
+        work_dir=engine_logs(settings),
         adapters=tuple(
             AdapterSpec(name, checkout_version(ground, tenant_id, version.id), version.manifest_digest)
             for name, version in versions.items()

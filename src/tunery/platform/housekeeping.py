@@ -40,8 +40,13 @@ SCHEDULES: Registry[Callable[[Ground], None]] = Registry("schedule")
 """Asked every few minutes on each worker, maybe on several at once: each enqueues its jobs whose time has come."""
 
 
-def keep_house(ground: Ground, every_seconds: float = DAY_SECONDS) -> None:
-    """Run every sweep, unless this home was swept within ``every_seconds`` or is being swept at this moment."""
+def keep_house(
+    ground: Ground, every_seconds: float = DAY_SECONDS, stopping: Callable[[], bool] = lambda: False
+) -> None:
+    """Run every sweep, unless this home was swept within ``every_seconds`` or is being swept at this moment.
+
+    Once ``stopping`` says so no further sweep begins; the next start begins with the first again.
+    """
     with (ground.settings.folder() / "housekeeping").open("a+", encoding="utf-8") as stamp:
         if not _lock(stamp.fileno()):
             return
@@ -49,6 +54,8 @@ def keep_house(ground: Ground, every_seconds: float = DAY_SECONDS) -> None:
         if time.time() - float(stamp.read() or 0) < every_seconds:
             return
         for name, sweep in SWEEPS:
+            if stopping():
+                return
             try:
                 count = sweep(ground, DAY_SECONDS)
             except Exception:  # noqa: BLE001 the other sweeps go on, and tomorrow this one tries again
@@ -59,9 +66,11 @@ def keep_house(ground: Ground, every_seconds: float = DAY_SECONDS) -> None:
         stamp.write(str(time.time()))
 
 
-def enqueue_due(ground: Ground) -> None:
-    """Ask every schedule for jobs whose time has come."""
+def enqueue_due(ground: Ground, stopping: Callable[[], bool] = lambda: False) -> None:
+    """Ask every schedule for jobs whose time has come, until ``stopping`` says so."""
     for name, enqueue in SCHEDULES:
+        if stopping():
+            return
         try:
             enqueue(ground)
         except Exception:  # noqa: BLE001 the others go on, and in some minutes this one is asked again

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from tunery.errors import EngineFailed, TuneryError
+from tunery.inference.child import engine_logs
 from tunery.inference.completing import ChatPrompt, Prompt, TextPrompt, complete
 from tunery.inference.ports import ENGINES, AdapterSpec, EngineSpec, RunningEngine
 from tunery.platform.ground import Ground
@@ -55,7 +56,7 @@ def load(
         model_dir=folders[key.base_id],
         model_digest=key.base_digest,
         cache_dir=settings.folder("cache", "engines", key.tenant_id),
-        work_dir=settings.folder("logs", "engines"),
+        work_dir=engine_logs(settings),
         adapters=tuple(
             AdapterSpec(member.digest, folders[member.version_id], member.digest)
             for member in sorted(members, key=lambda m: m.digest)

@@ -68,7 +68,7 @@ class Worker:
         self._wake = threading.Event()
         self._running: dict[str, str] = {}
         self._lock: IO[str] | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[threading.Thread, float] = {}
         self._starts_when_woken = False
         self._starting = threading.Lock()
 
@@ -99,9 +99,11 @@ class Worker:
         DBOS.launch()
         for name, slots in (("heavy", 1), ("light", settings.worker_slots)):
             DBOS.register_queue(name, worker_concurrency=slots, polling_interval_sec=0.2, on_conflict="always_update")
-        for work in (self._sweep_until_stopped, self._keep_house):
-            self._threads.append(threading.Thread(target=work, name=f"tunery-{work.__name__[1:]}", daemon=True))
-            self._threads[-1].start()
+        # A sweep of the house may be killed anywhere, so its end is not waited for as that of a hand-over is.
+        for work, patience in ((self._sweep_until_stopped, 20.0), (self._keep_house, 1.0)):
+            thread = threading.Thread(target=work, name=f"tunery-{work.__name__[1:]}", daemon=True)
+            self._threads[thread] = patience
+            thread.start()
 
     def wake(self) -> None:
         """Look for new rows now rather than at the next sweep."""
@@ -124,8 +126,8 @@ class Worker:
         self._wake.set()
         if self._lock is None:
             return
-        for thread in self._threads:
-            thread.join(timeout=seconds)
+        for thread, patience in self._threads.items():
+            thread.join(timeout=min(seconds, patience))
         DBOS.destroy(workflow_completion_timeout_sec=int(seconds))
         _current = None
         self._lock.close()
@@ -231,10 +233,10 @@ class Worker:
         """Look every few minutes whether a day has passed since the last time, and for scheduled jobs that are due."""
         while True:
             try:
-                keep_house(self._ground)
+                keep_house(self._ground, stopping=self._stopping.is_set)
             except OSError:
                 log.warning("the home could not be swept; it is tried again", traceback=traceback.format_exc())
-            enqueue_due(self._ground)
+            enqueue_due(self._ground, self._stopping.is_set)
             if self._stopping.wait(timeout=300):
                 return
 
