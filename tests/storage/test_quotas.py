@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from tests.doors.door import Door
+from tests.storage.proxy import Cut, proxied
 from tests.storage.test_uploads import DATA, begin, send
-from tunery.errors import Exhausted, Forbidden, NotFound
+from tunery.client import Client
+from tunery.errors import Exhausted, Forbidden, MalformedRequest, NotFound
 from tunery.identity.operations import bootstrap
 from tunery.identity.tables import Tenant
 from tunery.kit.actor import Actor
@@ -105,6 +110,76 @@ def test_bytes_that_are_here_already_cost_nothing(ground: Ground, actor: Actor) 
     limit(ground, actor, 0)
     assert tried(ground.blobs.put, actor.tenant_id, data)
     assert not tried(ground.blobs.put, actor.tenant_id, b"more")
+
+
+def test_a_body_over_the_quota_is_refused_before_a_byte_of_it_is_read(ground: Ground, actor: Actor) -> None:
+    limit(ground, actor, 20_000_000)
+
+    def unread() -> Iterator[bytes]:
+        raise AssertionError("a byte was asked for")
+        yield
+
+    with pytest.raises(Exhausted, match="does not hold"):
+        operations.put_body(ground, actor, unread(), 10_000_000_000)
+    assert use(ground, actor) == Quota(20_000_000, 0, 0)
+
+
+def test_a_body_of_unknown_length_is_refused_as_soon_as_it_does_not_fit(ground: Ground, actor: Actor) -> None:
+    """8 MiB come without a reservation; the next step of 64 MiB is more than there is."""
+    limit(ground, actor, 20_000_000)
+    came = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal came
+        while True:
+            came += 1_000_000
+            yield bytes(1_000_000)
+
+    with pytest.raises(Exhausted, match="does not hold"):
+        operations.put_body(ground, actor, endless())
+    assert came == 9_000_000
+    assert use(ground, actor) == Quota(20_000_000, 0, 0)
+
+
+def test_a_body_on_its_way_holds_its_room_and_gives_it_back(ground: Ground, actor: Actor) -> None:
+    limit(ground, actor, 30_000_000)
+    size = 10_000_000
+    seen: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        seen.append(use(ground, actor).reserved_bytes)
+        assert not tried(operations.put_body, ground, actor, [], 25_000_000)  # another has 20 MB left, not 25
+        yield bytes(size)
+
+    kept = operations.put_body(ground, actor, pieces(), size)
+    assert kept.size_bytes == size
+    assert seen == [reserved_for(size)]
+    after = use(ground, actor)
+    assert after.reserved_bytes == 0
+    assert 0 < after.stored_bytes < 1_000_000  # zeros compress
+
+    def breaking() -> Iterator[bytes]:
+        yield bytes(1000)
+        raise MalformedRequest("the connection broke")
+
+    with pytest.raises(MalformedRequest):
+        operations.put_body(ground, actor, breaking(), size)
+    assert use(ground, actor) == after
+
+
+def test_the_client_hears_of_the_quota_while_it_still_sends(door: Door, tmp_path: Path) -> None:
+    rival = door["rival/admin"]
+    limit(door.ground, rival.actor, 1_000_000)
+    path = tmp_path / "noise.bin"
+    path.write_bytes(os.urandom(20_000_000))
+    try:
+        with proxied(door.socket_path, Cut) as url, Client(url, rival.token, tmp_path / "home") as client:
+            for parts_from_bytes in (1 << 30, 1 << 20):
+                client.files.parts_from_bytes = parts_from_bytes
+                with pytest.raises(Exhausted, match="the quota of"):
+                    client.files.upload(path)
+    finally:
+        limit(door.ground, rival.actor, None)
 
 
 def test_sixteen_at_once_take_what_there_is_and_no_byte_more(ground: Ground, actor: Actor) -> None:

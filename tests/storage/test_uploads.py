@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from tests.doors.door import Door, Person
 from tunery.errors import (
     Conflict,
     DigestMismatch,
@@ -26,6 +27,7 @@ from tunery.kit.clock import now
 from tunery.kit.digests import sha256_bytes
 from tunery.kit.ids import new_id
 from tunery.kit.media_types import SAFETENSORS
+from tunery.platform.blobs.collecting import collect
 from tunery.platform.blobs.tables import BlobRow, Segment
 from tunery.platform.ground import Ground
 from tunery.storage import operations
@@ -177,6 +179,18 @@ def test_of_bytes_that_are_here_nothing_is_sent(ground: Ground, actor: Actor) ->
         assert session.scalars(sa.select(BlobRow.touched_at)).one() > long_ago
     with pytest.raises(DigestMismatch):
         operations.claim_file(ground, actor.tenant_id, wish.model_copy(update={"size_bytes": 1}))
+
+
+def test_whoever_is_told_that_a_file_is_here_still_finds_it_when_it_is_named(door: Door, admin: Person) -> None:
+    """Collection between the answer and the use spares the file, for the question itself keeps it."""
+    tenant_id = admin.actor.tenant_id
+    digest = door.ground.blobs.put(tenant_id, b"asked for " * 10_000).digest
+    long_ago = now() - timedelta(days=3)
+    with door.ground.database.session(tenant_id) as session:
+        session.execute(sa.update(BlobRow).where(BlobRow.digest == digest).values(touched_at=long_ago))
+    assert admin.http.get(f"/api/v1/files/{digest}").status_code == 200
+    assert digest not in collect(door.ground.blobs, tenant_id, grace=timedelta(hours=1)).files
+    assert door.ground.blobs.exists(tenant_id, digest)
 
 
 def test_ones_own_open_upload_is_gone_on_with_and_nobody_elses(ground: Ground, actor: Actor) -> None:

@@ -9,6 +9,7 @@ from tunery.errors import MalformedRequest, TooLarge, UnsupportedMedia
 from tunery.kit.digests import check_digest
 from tunery.kit.media_types import BYTES, GGUF, SAFETENSORS
 from tunery.platform.http import Call, route
+from tunery.storage.operations import put_body
 
 __all__: list[str] = []
 
@@ -31,13 +32,14 @@ def upload(
     for digest in (x_digest, x_like):
         if digest is not None:
             check_digest(digest)
-    blob = call.ground.blobs.put(
-        call.actor.tenant_id,
+    blob = put_body(
+        call.ground,
+        call.actor,
         call.body(),
-        content_type if content_type in (SAFETENSORS, GGUF) else BYTES,
-        x_like,
-        expected_digest=x_digest,
-        max_bytes=limit,
+        content_length,
+        media_type=content_type if content_type in (SAFETENSORS, GGUF) else BYTES,
+        like=x_like,
+        digest=x_digest,
     )
     if content_length is not None and blob.size_bytes != content_length:
         raise MalformedRequest(f"{content_length} bytes were announced and {blob.size_bytes} came; send them again")
@@ -46,5 +48,5 @@ def upload(
 
 @route("files.get", "GET", "/files/{digest}", permission="files:create")
 def file_info(call: Call, digest: str) -> FileView:
-    """Tell whether bytes are here already, by their digest."""
-    return FileView(digest=digest, size_bytes=call.ground.blobs.size(call.actor.tenant_id, digest))
+    """Tell whether bytes are here already, by their digest; they are kept until whoever asks has named them."""
+    return FileView(digest=digest, size_bytes=call.ground.blobs.claim(call.actor.tenant_id, digest).size_bytes)

@@ -72,8 +72,8 @@ def restore(
     shown, failure = sheet(asdict(restored)), None
     if restored.damaged_packs:
         failure = IntegrityError(
-            f"all is put back but the files of {', '.join(restored.damaged_versions) or 'no version'} and what else lay "
-            f"in {len(restored.damaged_packs)} packs that are damaged at {place}: put good copies of these packs into the "
+            f"all is put back but what lay in {len(restored.damaged_packs)} packs that are damaged at {place}, with it "
+            f"files of {', '.join(restored.damaged_versions) or 'no version'}: put good copies of these packs into the "
             f"store and run `tunery store rebuild`"
         )
     return Output(shown.data, shown.shown, failure=failure)

@@ -1,4 +1,4 @@
-"""How much a tenant may store: reserved when an upload begins, counted when its bytes become visible.
+"""How much a tenant may store: reserved when bytes begin to come, counted when they become visible.
 
 Every sum is taken under the lock of the tenant's quota row (on SQLite under the one writer's lock), which is held until
 the bytes or the reservation are committed, so that two deeds never both take the last place.
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from tunery.errors import Exhausted
+from tunery.kit.clock import now
 from tunery.kit.units import format_bytes
 from tunery.platform.blobs.admission import ADMISSIONS
 from tunery.platform.blobs.tables import Pack
@@ -19,6 +20,7 @@ from tunery.storage.tables import StorageQuota, UploadSession
 
 __all__ = ["Quota", "quota_of", "reserve", "reserved_for"]
 
+_HOLDING = ("open", "body")
 _SEALING_SHARE = 256
 _SEALING_BYTES = 4096
 """Sealing and listing cost less than 1/256 of what is stored, and some hundred bytes a pack."""
@@ -44,13 +46,23 @@ def reserved_for(size_bytes: int) -> int:
     return size_bytes + size_bytes // _SEALING_SHARE + _SEALING_BYTES
 
 
-def reserve(session: Session, reserved_bytes: int) -> None:
+def reserve(session: Session, reserved_bytes: int, upload_id: str | None = None) -> bool:
     """Make sure that so much may still be stored; the caller's transaction writes the reservation.
+
+    Returns:
+        Whether there is a limit at all.
+
+    Args:
+        session: The tenant's.
+        reserved_bytes: How much in all.
+        upload_id: Whose reservation this replaces.
 
     Raises:
         Exhausted: The quota does not hold it; the numbers are named.
     """
-    _check(session, _held_limit(session), reserved_bytes, None)
+    limit = _held_limit(session)
+    _check(session, limit, reserved_bytes, upload_id)
+    return limit is not None
 
 
 @ADMISSIONS.register("quota")
@@ -58,11 +70,15 @@ def admit(session: Session, added_bytes: int, upload_id: str | None) -> None:
     """Let bytes become visible if the quota holds them; an upload's reservation is used up in the same transaction."""
     limit = _held_limit(session)
     upload = session.get(UploadSession, upload_id, with_for_update=True) if upload_id else None
-    if upload is None or upload.status != "open" or added_bytes > upload.reserved_bytes:
+    if upload is None or not _holds(upload) or added_bytes > upload.reserved_bytes:
         _check(session, limit, added_bytes, upload_id)
     if upload is not None:
         upload.status = "complete"
         session.flush()
+
+
+def _holds(upload: UploadSession) -> bool:
+    return upload.status in _HOLDING and upload.expires_at > now()
 
 
 def _held_limit(session: Session) -> int | None:
@@ -92,5 +108,7 @@ def _stored(session: Session) -> int:
 
 
 def _reserved(session: Session, but: str | None) -> int:
-    statement = sa.select(sa.func.sum(UploadSession.reserved_bytes)).where(UploadSession.status == "open")
+    statement = sa.select(sa.func.sum(UploadSession.reserved_bytes)).where(
+        UploadSession.status.in_(_HOLDING), UploadSession.expires_at > now()
+    )
     return int(session.scalar(statement.where(UploadSession.id != but) if but else statement) or 0)

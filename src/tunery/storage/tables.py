@@ -30,7 +30,7 @@ class StorageQuota(Identified, TenantOwned, Base):
 
 
 class UploadSession(Identified, TenantOwned, Base):
-    """A file that comes in parts."""
+    """A file that comes in parts; or room for one that comes as one body."""
 
     __tablename__ = "upload_sessions"
 
@@ -43,7 +43,7 @@ class UploadSession(Identified, TenantOwned, Base):
     part_bytes: Mapped[int] = mapped_column(sa.BigInteger)
     """Length of every part but the last."""
     status: Mapped[str] = mapped_column(sa.String(10), default="open")
-    """open or complete."""
+    """open, complete, or body: room for a body that comes as one, renewed while it comes."""
     expires_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(sa.String(320))
 

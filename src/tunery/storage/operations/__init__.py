@@ -1,5 +1,6 @@
 """Use cases of the store."""
 
+from tunery.storage.operations.bodies import put_body
 from tunery.storage.operations.expiring import sweep_uploads
 from tunery.storage.operations.quotas import set_quota
 from tunery.storage.operations.uploads import (
@@ -24,6 +25,7 @@ __all__ = [
     "list_uploads",
     "part_count",
     "parts_of",
+    "put_body",
     "set_quota",
     "sweep_uploads",
 ]
