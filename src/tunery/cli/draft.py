@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,14 @@ class Draft:
         greatest = self.findings.lengths.greatest if self.findings.lengths else 0
         needed = greatest / _CHARACTERS_PER_TOKEN + 64
         return next((size for size in (256, 512, 1024) if size >= needed), 2048)
+
+    @property
+    def max_tokens(self) -> int:
+        """Room for the longest answer and half as much again, a multiple of 16; as in a row, at most ``max_length``."""
+        if self.findings.answer_lengths is None:
+            return min(256, self.max_length)
+        needed = 1.5 * self.findings.answer_lengths.greatest / _CHARACTERS_PER_TOKEN
+        return min(16 * (1 + int(needed) // 16), self.max_length)
 
     @property
     def gate_metric(self) -> str:
@@ -145,6 +154,7 @@ optimization:
 def _evaluation(draft: Draft) -> str:
     found = draft.findings
     answers = f"\n  # the answers are {len(found.labels)} labels: {_list(found.labels)}" if found.labels else ""
+    longest = f" # the longest answer has {found.answer_lengths.greatest} characters" if found.answer_lengths else ""
     prompts = ""
     if found.shape != "text":
         prompts = """
@@ -161,7 +171,7 @@ evaluation:{answers}
   metrics: {json.dumps(found.metrics)}
   save_best_model: true{prompts}
   max_rows: {_MOST_EVALUATED} # of the held-out rows, at most
-  max_tokens: {min(512, draft.max_length)}
+  max_tokens: {draft.max_tokens}{longest}
 """
 
 
@@ -196,12 +206,14 @@ def _list(names: list[str]) -> str:
 
 
 def _text(value: str) -> str:
-    """Write a string so that YAML reads it back whatever is in it; JSON strings are YAML."""
-    plain = value.replace("-", "").replace("_", "").replace("/", "").replace(".", "")
-    return value if plain.isalpha() and plain.isascii() and plain.lower() not in _WORDS else json.dumps(value)
+    """Write a string so that YAML reads it back whatever is in it, and people read it too; JSON strings are YAML."""
+    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=not value.isprintable())
 
 
-_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+_PLAIN = re.compile(r"[./]*[A-Za-z_](?:[\w./@-]|:(?=[\w./]))*", re.ASCII)
+_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan"}
 
 
 def _comment(text: str) -> str:

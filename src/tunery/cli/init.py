@@ -41,11 +41,13 @@ def init(
         raise Conflict(f"{output} is there already and was not touched; choose another with --output")
     findings = inspect_file(file, columns=column_map(column or []))
     if findings.problem or findings.shape is None:
-        raise InvalidInput(
-            f"{file}: {findings.problem or 'the rows are of no shape that is known'}; "
-            f"the columns are {', '.join(findings.columns[:20]) or '(none)'}. "
-            f"Say what they are with --column prompt=... --column completion=... (or --column text=...)"
-        )
+        problem = f"{file}: {findings.problem or 'the rows are of no shape that is known'}"
+        if findings.columns:
+            problem += (
+                f". The columns are {', '.join(findings.columns[:20])}; say what they are with "
+                f"--column prompt=... --column completion=... (or --column text=...)"
+            )
+        raise InvalidInput(problem)
     data = Path(os.path.relpath(file.resolve(), output.resolve().parent)).as_posix()
     draft = Draft(data, name or slug(file.stem) or "my-model", base_model, findings)
     with output.open("x", encoding="utf-8") as recipe:

@@ -53,10 +53,14 @@ class Findings(Camel):
     columns: list[str] = Field(description="Columns that rows have, the commonest first.")
     mapping: dict[str, str | list[str]] = Field(description="Which columns make up the shape, told by rule.")
     rows: int = Field(description="Usable rows.")
-    malformed: int = Field(description="Lines that cannot be used; an import stops at them or sets them aside.")
+    malformed: int = Field(
+        description="Lines that cannot be used; an import stops at them or sets them aside. Where no row at all fits a "
+        "shape, rows that were read well do not count: `problem` says what is wrong with them."
+    )
     bad_lines: list[BadLine] = Field(description="The first of them.")
     duplicates: int = Field(description="Rows that repeat an earlier one exactly, in what a model learns from.")
     lengths: Lengths | None = Field(description="Lengths of the usable rows.")
+    answer_lengths: Lengths | None = Field(None, description="Lengths of their answers, where they have one.")
     labels: list[str] = Field(description="The distinct answers, where they are few and short.")
     metrics: list[str] = Field(description="Metrics that suit the task.")
     examples: list[dict[str, object]] = Field(description="The first rows, in their shape.")
@@ -68,9 +72,11 @@ class _Answers:
     def __init__(self) -> None:
         self.count = self.json_objects = 0
         self.labels: Counter[str] = Counter()
+        self.lengths = array("Q")
 
     def add(self, answer: str) -> None:
         self.count += 1
+        self.lengths.append(len(answer))
         if answer.lstrip().startswith("{"):
             with suppress(ValueError, RecursionError):
                 self.json_objects += isinstance(json.loads(answer), dict)
@@ -124,6 +130,7 @@ class _Inspection:
         self._seen: set[bytes] = set()
         self._duplicates = 0
         self._examples: list[dict[str, object]] = []
+        self._shapeless: list[int] = []
 
     def add(self, record: Record) -> None:
         self._columns.update(record.values.keys())
@@ -131,6 +138,7 @@ class _Inspection:
             values = self._shaper.shape(record.values, record.line)
         except RowFault as fault:
             self.quarantine.refuse_record(record, fault)
+            self._shapeless.append(record.line)
             return
         if self._shaper.mixed:
             return
@@ -146,6 +154,8 @@ class _Inspection:
 
     def findings(self, format_name: str) -> Findings:
         shape, mapping, problem = self._told()
+        spared = set() if self._lengths else set(self._shapeless)
+        bad_lines = [row for row in self.quarantine.first if row.line not in spared]
         return Findings(
             format=format_name,
             shape=shape,
@@ -153,10 +163,11 @@ class _Inspection:
             columns=[name for name, _ in self._columns.most_common(100)],
             mapping=mapping,
             rows=len(self._lengths),
-            malformed=self.quarantine.count,
-            bad_lines=[BadLine(line=r.line, reason=r.reason, text=r.text[:200]) for r in self.quarantine.first],
+            malformed=self.quarantine.count - len(spared),
+            bad_lines=[BadLine(line=r.line, reason=r.reason, text=r.text[:200]) for r in bad_lines],
             duplicates=self._duplicates,
             lengths=_lengths(self._lengths),
+            answer_lengths=_lengths(self._answers.lengths),
             labels=sorted(self._answers.labels) if self._answers.are_labels else [],
             metrics=_metrics(shape, self._answers),
             examples=self._examples,
@@ -164,12 +175,20 @@ class _Inspection:
 
     def _told(self) -> tuple[Shape | None, dict[str, str | list[str]], str | None]:
         if not self._lengths:
-            return None, {}, "no row of it can be used"
+            return None, {}, self._useless()
         try:
             found = self._shaper.finish()
         except InvalidInput as error:
             return None, {}, error.message
         return found.shape, found.as_columns(), None
+
+    def _useless(self) -> str:
+        if not self.quarantine.count:
+            return "it is empty"
+        first = self.quarantine.first[0]
+        if self._shapeless:
+            return f"no row of it can be used as it stands: on line {first.line} {first.reason}"
+        return f"no line of it could be read; is it of another format? Line {first.line}: {first.reason}"
 
 
 def _lengths(lengths: array[int]) -> Lengths | None:

@@ -36,5 +36,10 @@ def import_jsonl(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malfor
 
 
 def _kind(value: object) -> str:
-    kinds = {"list": "an array", "str": "a text", "NoneType": "null", "bool": "true or false"}
+    kinds = {
+        "list": "an array (is the whole file one array? Its format is json)",
+        "str": "a text",
+        "NoneType": "null",
+        "bool": "true or false",
+    }
     return kinds.get(type(value).__name__, "a number")

@@ -97,7 +97,8 @@ class StrictJson:
 
 
 def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
+    """Return a message of Python's reader as a part of a sentence; some of them end in "at" already."""
+    return (message[:1].lower() + message[1:]).removesuffix(" at")
 
 
 def _children(value: Any) -> Iterator[Any]:
