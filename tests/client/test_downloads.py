@@ -142,3 +142,23 @@ def test_a_file_that_is_there_is_kept_and_another_one_is_not_overwritten(
         with pytest.raises(Conflict, match="other bytes"):
             fetch_version(transport, version_of(), tmp_path)
     assert target.read_bytes() == b"mine"
+
+
+DAMAGED = b'{"code": "integrity_error", "detail": "model.safetensors: damaged in the store; mend it"}'
+
+
+def test_a_file_that_is_damaged_in_the_store_is_named_and_what_came_before_is_kept(
+    transport: Transport, home: Path, tmp_path: Path
+) -> None:
+    first = break_off(len(DATA), DATA[:4000], 206, Content_Range=f"bytes 0-{len(DATA) - 1}/{len(DATA)}")
+    with scripted(home / "s", first, answer(500, DAMAGED)) as script, pytest.raises(IntegrityError) as refused:
+        fetch_version(transport, version_of(), tmp_path)
+    assert refused.value.message.startswith("model.safetensors: damaged in the store; mend it; the 4000 good bytes")
+    assert [request.headers["range"] for request in script.seen] == ["bytes=0-", "bytes=4000-"]
+    assert (tmp_path / "model.safetensors.part").read_bytes() == DATA[:4000]
+
+
+def test_a_file_damaged_at_its_beginning_leaves_nothing(transport: Transport, home: Path, tmp_path: Path) -> None:
+    with scripted(home / "s", answer(500, DAMAGED)), pytest.raises(IntegrityError, match="mend it$"):
+        fetch_version(transport, version_of(), tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -84,6 +84,17 @@ class Home:
             session.add(Job(kind="test", payload={"digest": digest}))
         return digest
 
+    def destroy(self, *digests: str) -> None:
+        """Let go of what names these files, and destroy them."""
+        with self.ground.database.session(self.actor.tenant_id) as session:
+            for row in session.scalars(sa.select(ModelVersion)):
+                if {*digests} & {file["digests"]["sha256"] for file in row.manifest["files"]}:
+                    row.status = "erased"
+            for job in session.scalars(sa.select(Job)):
+                if job.payload.get("digest") in digests:
+                    session.delete(job)
+        destroy(self.ground.blobs, self.actor.tenant_id, digests)
+
     def elsewhere(self, name: str = "other", *, with_keys: bool = True) -> Settings:
         """An empty home into which the keys were put back, from a copy made now."""
         settings = self.settings_at(name)
@@ -283,7 +294,7 @@ def test_what_was_destroyed_since_stays_destroyed_and_what_lay_beside_it_is_foun
     backup = home.back_up()
     tenant_id = home.actor.tenant_id
     weights = max(tuned.manifest["files"], key=lambda file: file["size_bytes"])["digests"]["sha256"]
-    destroy(home.ground.blobs, tenant_id, [secret, weights])
+    home.destroy(secret, weights)
     ground, restored = home.put_back()
     assert restored.backup_id == backup.id
     assert restored.destroyed_packs > 0
@@ -320,7 +331,7 @@ def test_no_key_goes_before_the_backup_has_what_took_over(home: Home) -> None:
     place = home.folder / "backups" / "packs"
     place.rename(place.with_name("away"))
     with pytest.raises(Unavailable, match="is it mounted"):
-        destroy(home.ground.blobs, home.actor.tenant_id, [secret])
+        home.destroy(secret)
     assert home.ground.blobs.read(home.actor.tenant_id, kept)
     place.with_name("away").rename(place)
     collect(home.ground.blobs, home.actor.tenant_id, grace=timedelta(hours=1))
@@ -390,7 +401,8 @@ def test_a_damaged_pack_is_mended_from_the_backup(home: Home) -> None:
     flip_a_bit(home.ground, home.actor.tenant_id, digest)
     (damage,) = check(home.ground.blobs, home.actor.tenant_id)
     assert home.ground.blobs.mirror is not None
-    assert mend(home.ground.blobs, home.actor.tenant_id, damage, home.ground.blobs.mirror).mended
+    (told,) = mend(home.ground.blobs, home.actor.tenant_id, [damage], home.ground.blobs.mirror)
+    assert told.mended
     assert whole(home.ground, home.actor.tenant_id)
 
 

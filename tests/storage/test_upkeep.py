@@ -17,10 +17,13 @@ from tests.doors.things import data_of, register, upload
 from tests.registry.folders import make_adapter_folder, make_model_folder
 from tests.stored import flip_a_bit, stored_at
 from tunery.audit import AuditEntry
-from tunery.errors import NotFound
+from tunery.errors import IntegrityError, NotFound
 from tunery.kit.clock import now
-from tunery.platform.blobs.tables import BlobRow, Segment
+from tunery.kit.ids import new_id
+from tunery.platform.blobs.emptying import empty_packs, finish_doomed
+from tunery.platform.blobs.tables import BlobRow, Pack, Segment
 from tunery.platform.jobs import Job
+from tunery.training.tables import TrainingRun
 
 
 @pytest.fixture
@@ -178,7 +181,7 @@ def test_a_destroyed_version_is_gone_for_good_and_what_others_hold_is_spared(
     checked = done(door, admin, "store/check")
     assert checked["damages"] == []
     assert tuned["reference"] in checked["destroyed_versions"]
-    assert audited(door, admin, "model_destroyed")[0].details["digests"] == [weights(tuned)]
+    assert audited(door, admin, "model_destroyed")[0].details["destroyed"] == [weights(tuned)]
 
 
 def test_a_plain_deletion_starts_no_destruction(door: Door, admin: Person, models: dict[str, Any]) -> None:
@@ -191,3 +194,65 @@ def test_a_plain_deletion_starts_no_destruction(door: Door, admin: Person, model
 def verify(version: dict[str, Any]) -> str:
     name, _, number = version["reference"].partition(":")
     return f"models/{name}/versions/{number}/verify"
+
+
+def destroyed(door: Door, admin: Person, version: dict[str, Any], **how: Any) -> dict[str, Any]:
+    name, _, number = version["reference"].partition(":")
+    wish = {"destroy": True, **how}
+    gone = data_of(admin.http.delete(f"/api/v1/models/{name}/versions/{number}", params=wish))
+    return door.carry_out(admin.actor.tenant_id, gone["jobId"])
+
+
+def test_a_version_that_was_deleted_long_ago_can_still_be_destroyed(
+    door: Door, admin: Person, models: dict[str, Any]
+) -> None:
+    name, _, number = models["tuned"]["reference"].partition(":")
+    data_of(admin.http.delete(f"/api/v1/models/{name}/versions/{number}"))
+    age(door, admin)
+    done(door, admin, "store/gc")
+    assert not door.ground.blobs.exists(admin.actor.tenant_id, weights(models["tuned"]))
+    assert destroyed(door, admin, models["tuned"])["destroyed"] == [], (
+        "what no row named is destroyed with all that is dead"
+    )
+    assert "destroyed for good" in admin.http.get(f"/api/v1/models/{name}/versions/{number}").json()["detail"]
+    stranger = door["rival/admin"].http.delete(f"/api/v1/models/{name}/versions/{number}", params={"destroy": True})
+    assert stranger.status_code == 404
+
+
+def test_what_an_unregistered_run_made_is_spared(door: Door, admin: Person, models: dict[str, Any]) -> None:
+    digest, base = weights(models["tuned"]), models["base"]
+    with door.ground.database.session(admin.actor.tenant_id) as session:
+        about = {
+            "config": {},
+            "dataset_version_id": new_id(),
+            "dataset_reference": "rows:1",
+            "dataset_digest": "0" * 64,
+        }
+        on = {"base_version_id": base["id"], "base_reference": base["reference"], "base_digest": base["manifestDigest"]}
+        files = [{"path": "adapter_model.safetensors", "digest": digest, "size_bytes": 1}]
+        run = TrainingRun(name="again", method="lora", created_by="x", status="succeeded", files=files, **about, **on)
+        session.add(run)
+    result = destroyed(door, admin, models["tuned"])
+    assert result["spared"][digest] == [f"training_runs {run.id}"]
+    assert door.ground.blobs.exists(admin.actor.tenant_id, digest)
+    with door.ground.database.session(admin.actor.tenant_id) as session:
+        session.delete(session.get_one(TrainingRun, run.id))
+    assert destroyed(door, admin, models["tuned"])["destroyed"] == [digest], "it may be ordered again"
+
+
+def test_a_damaged_neighbour_is_given_up_where_that_is_wanted(
+    door: Door, admin: Person, models: dict[str, Any]
+) -> None:
+    store, tenant_id = door.ground.blobs, admin.actor.tenant_id
+    with door.ground.database.session(tenant_id, read_only=True) as session:
+        packs = [*session.scalars(sa.select(Pack.id))]
+    empty_packs(store, tenant_id, packs)  # all of it lies in one pack now
+    finish_doomed(store, tenant_id)
+    flip_a_bit(door.ground, tenant_id, weights(models["base"]))
+    with pytest.raises(IntegrityError, match="--lose-damaged"):
+        destroyed(door, admin, models["tuned"])
+    result = destroyed(door, admin, models["tuned"], lose_damaged=True)
+    assert (result["destroyed"], result["lost"]) == ([weights(models["tuned"])], [weights(models["base"])])
+    damages = done(door, admin, "store/check")["damages"]
+    assert models["base"]["reference"] in [name for damage in damages for name in damage["versions"]]
+    assert audited(door, admin, "model_destroyed")[-1].details["lost"] == [weights(models["base"])]

@@ -143,16 +143,19 @@ def update_version(
 def delete(
     reference: Ref,
     destroy: Annotated[bool, typer.Option("--destroy", help="Destroy its bytes for good, beyond backups.")] = False,
+    lose_damaged: Annotated[
+        bool, typer.Option("--lose-damaged", help="Destroy though damaged files lie beside it; they are given up.")
+    ] = False,
     confirmed: Annotated[bool, typer.Option("--confirm", help="Do not ask.")] = False,
 ) -> Output:
     """Take a version out of sight; its stage must allow it and nothing may stand on it."""
     if not confirmed:
         confirm(f"Destroy the bytes of {reference} for good?" if destroy else f"Delete {reference}?")
     with Client() as client:
-        gone = client.models.delete(reference, destroy=destroy)
+        gone = client.models.delete(reference, destroy=destroy, lose_damaged=lose_damaged)
         finish(client, gone.job_id, f"destroying {reference}", wait=True)
         result = client.jobs.get(gone.job_id).result if gone.job_id else {}
-    return sheet({**plain(gone), **(result or {})}, "reference", "status", "destroyed", "spared", "freed_bytes")
+    return sheet({**plain(gone), **(result or {})}, "reference", "status", "destroyed", "spared", "lost", "freed_bytes")
 
 
 @noun.command("verify", example="tunery models verify address-json:1.0.0")

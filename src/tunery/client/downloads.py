@@ -30,7 +30,8 @@ def fetch_version(transport: Transport, version: VersionView, folder: Path, watc
 
     Raises:
         SignatureInvalid: The signature does not fit the manifest; nothing was downloaded.
-        IntegrityError: Bytes did not match their digest; they were thrown away.
+        IntegrityError: Bytes did not match their digest, and were thrown away; or the file is damaged in the store,
+            which the server says: what came before the damage stays in the ``.part`` file, to be gone on with.
         Conflict: A file of that name with other bytes is in the folder.
         InvalidInput: The server named a file outside the folder.
     """
@@ -112,6 +113,8 @@ def _fetch_file(transport: Transport, path: str, target: Path, file: dict[str, A
                 _fill(transport, path, part, digest, size, lambda done: watch and watch(file["path"], done, size))
         finally:
             part.close()
+            if not part.size:
+                path_of_part.unlink()
     except OSError as error:
         raise Exhausted(f"{path_of_part} cannot be written: {error.strerror}; what is there is gone on with") from error
     if part.digest.hexdigest() != digest:
@@ -136,6 +139,9 @@ def _fill(transport: Transport, path: str, part: _Part, digest: str, size: int, 
             broken = Unavailable(f"the server sent {part.size} of {size} bytes and ended; run it again")
         except Unavailable as error:
             broken = error
+        except IntegrityError as error:
+            kept = f"; the {part.size} good bytes before it are kept, run it again then" if part.size else ""
+            raise IntegrityError(error.message + kept, **error.details) from error
         stalled = 0 if part.size > furthest else stalled + 1
         furthest = max(part.size, furthest)
         if stalled == _ATTEMPTS:

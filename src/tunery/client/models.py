@@ -109,15 +109,17 @@ class Models(Noun):
         """Change a version in development: ``changelog``, ``metadata``."""
         return view(VersionView, self._send("PATCH", self._path(reference), VersionUpdate(**changes)))
 
-    def delete(self, reference: str, *, destroy: bool = False) -> DeletedVersion:
+    def delete(self, reference: str, *, destroy: bool = False, lose_damaged: bool = False) -> DeletedVersion:
         """Take a version out of sight; its stage must allow it and nothing may stand on it.
 
         Args:
             reference: The version.
             destroy: Destroy its bytes for good, beyond every backup; the job named in the answer does it. Files that
-                other versions hold too are spared, and named in the job's result.
+                are needed elsewhere are spared, and named in the job's result. A version that was deleted before can
+                be destroyed still.
+            lose_damaged: Give up damaged files that lie beside them rather than the destruction; the job names them.
         """
-        query = {"destroy": str(destroy).lower()}
+        query = {"destroy": str(destroy).lower(), "lose_damaged": str(lose_damaged).lower()}
         return view(DeletedVersion, self._transport.call("DELETE", self._path(reference), query=query, keyed=True)[0])
 
     def verify(self, reference: str) -> Verification:

@@ -19,6 +19,7 @@ from tunery.kit.digests import sha256_json
 from tunery.kit.ids import new_id
 from tunery.kit.references import check_name
 from tunery.lineage.operations import Node, link
+from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
 from tunery.platform.housekeeping import scratch_folder
@@ -94,6 +95,7 @@ def _record(
     import_id: str,
     quarantine_digest: str | None,
 ) -> DatasetVersion:
+    hold_files(session, [wish.file_digest, *([quarantine_digest] if quarantine_digest else [])])
     session.refresh(dataset, with_for_update=True)  # two imports of one dataset take their numbers in turn
     dataset.current_version += 1
     row = DatasetVersion(

@@ -25,6 +25,7 @@ from tunery.kit.clock import now
 from tunery.kit.digests import sha256_json
 from tunery.lineage.operations import Node, link
 from tunery.platform.blobs import Blob
+from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
 from tunery.platform.jobs import Job, JobContext
@@ -118,6 +119,7 @@ def _measure(context: JobContext, row: Evaluation) -> _Measured:
 
 def _complete(context: JobContext, plan: Evaluation, measured: _Measured, seconds: float) -> Evaluation:
     with context.session() as session:
+        hold_files(session, [measured.predictions.digest])
         row = get_evaluation(session, plan.id)
         first = measured.scores[0]
         for one in measured.scores:

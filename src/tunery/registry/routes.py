@@ -75,9 +75,13 @@ def update_version(call: Call, name: str, version: str, body: VersionUpdate) -> 
 
 
 @route("models.delete", "DELETE", "/models/{name}/versions/{version}", permission="models:delete_own")
-def delete_version(call: Call, name: str, version: str, destroy: bool = False) -> DeletedVersion:
+def delete_version(
+    call: Call, name: str, version: str, destroy: bool = False, lose_damaged: bool = False
+) -> DeletedVersion:
     """Take a version out of sight; with `destroy`, its bytes are destroyed for good, beyond every backup."""
-    row, job_id = operations.delete_version(call.session, call.actor, f"{name}:{version}", destroy=destroy)
+    row, job_id = operations.delete_version(
+        call.session, call.actor, f"{name}:{version}", destroy=destroy, lose_damaged=lose_damaged
+    )
     return DeletedVersion.model_validate(row).model_copy(update={"job_id": job_id})
 
 

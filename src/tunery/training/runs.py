@@ -14,6 +14,7 @@ from tunery.datasets.operations import materialize_split
 from tunery.errors import Cancelled, TuneryError
 from tunery.kit.clock import now
 from tunery.lineage.operations import Node, link
+from tunery.platform.blobs.references import hold_files
 from tunery.platform.compute import ENTRIES, run_in_child
 from tunery.platform.events import emit
 from tunery.platform.ground import Ground
@@ -108,6 +109,7 @@ def _keep(context: JobContext, run: TrainingRun, result: dict[str, Any]) -> Trai
     kept = [(name, blobs.put(tenant_id, output / name, like=near.get(name))) for name in result.pop("files")]
     row_ids = blobs.put(tenant_id, Path(result.pop("row_ids_path")), "application/x-ndjson")
     with context.session() as session:
+        hold_files(session, [row_ids.digest, *(blob.digest for _, blob in kept)])
         run = get_run(session, run.id)
         run.status, run.finished_at, run.metrics = "succeeded", now(), result
         run.files = [{"path": name, "digest": blob.digest, "size_bytes": blob.size_bytes} for name, blob in kept]

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from tests.platform.blobs.conftest import Shelf
-from tunery.errors import IntegrityError, NotFound
+from tunery.errors import NotFound
 from tunery.platform.blobs.backends import LocalBackend
 from tunery.platform.blobs.checking import check, mend
 from tunery.platform.blobs.collecting import Collected, collect
 from tunery.platform.blobs.destroying import destroy
+from tunery.platform.blobs.emptying import empty_packs, finish_doomed
 from tunery.platform.blobs.rebuilding import rebuild
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
 from tunery.platform.blobs.usage import use_of
@@ -106,7 +107,7 @@ def test_a_base_that_others_lean_on_keeps_its_bytes_and_usage_says_so(shelf: She
     keep_only(shelf, second)
     with shelf.ground.database.session(shelf.tenant_id) as session:
         use = use_of(session)
-    assert use.files == 1
+    assert use.files == 2, "its row stays, so that it can be destroyed by its digest"
     assert use.pinned_bytes > 0.5 * len(base)
     assert shelf.read(second) == near
 
@@ -174,14 +175,80 @@ def test_damage_is_mended_from_a_mirror_and_the_damaged_copy_kept_aside(shelf: S
     path.write_bytes(path.read_bytes()[:1000])
     (damage,) = list(check(shelf.store, shelf.tenant_id))
     assert damage.files == [digest]
-    assert mend(shelf.store, shelf.tenant_id, damage, LocalBackend(mirror)).mended
+    (told,) = mend(shelf.store, shelf.tenant_id, [damage], LocalBackend(mirror))
+    assert (told.mended, told.not_mended) == (True, "")
     assert list(check(shelf.store, shelf.tenant_id)) == []
     assert len(shelf.read(digest)) == 300_000
-    shutil.rmtree(mirror)
-    path.unlink()
-    (damage,) = list(check(shelf.store, shelf.tenant_id))
-    with pytest.raises((NotFound, IntegrityError)):
-        mend(shelf.store, shelf.tenant_id, damage, LocalBackend(mirror))
+    assert len(asides(shelf)) == 1
+
+
+def asides(shelf: Shelf) -> list[Path]:
+    return [path for path in (shelf.ground.settings.home / "store/packs/damaged").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("mirrored", ["nothing", "a short copy", "a damaged copy"])
+def test_without_a_good_copy_nothing_is_changed_and_why_is_told(shelf: Shelf, tmp_path: Path, mirrored: str) -> None:
+    shelf.put(os.urandom(300_000))
+    (path,) = shelf.packs
+    good = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(good[:1000])
+    copy = tmp_path / "mirror" / shelf.tenant_id / path.name
+    copy.parent.mkdir(parents=True)
+    if mirrored != "nothing":
+        copy.write_bytes(good[:-1] + (b"" if mirrored == "a short copy" else b"x"))
+    (told,) = mend(shelf.store, shelf.tenant_id, check(shelf.store, shelf.tenant_id), LocalBackend(tmp_path / "mirror"))
+    assert not told.mended
+    assert "no good copy" in told.not_mended
+    assert path.read_bytes() == good[:1000]
+    assert (asides(shelf), shelf.leftovers) == ([], [])
+
+
+def test_a_near_copy_and_its_base_are_mended_in_one_go(shelf: Shelf, tmp_path: Path) -> None:
+    base, near = family()
+    first = shelf.put(base)
+    second = shelf.put(near, like=first)
+    empty_packs(shelf.store, shelf.tenant_id, [row.pack_id for row in shelf.segments() if not row.reference_number])
+    finish_doomed(shelf.store, shelf.tenant_id)
+    rows = {row.number: row for row in shelf.segments()}
+    assert any(row.reference_number and row.pack_id < rows[row.reference_number].pack_id for row in rows.values())
+    shutil.copytree(shelf.ground.settings.home / "store" / "packs", tmp_path / "mirror")
+    for path in shelf.packs:
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes()[:1000])
+    damages = [*check(shelf.store, shelf.tenant_id)]
+    assert len(damages) == 2
+    told = mend(shelf.store, shelf.tenant_id, damages, LocalBackend(tmp_path / "mirror"))
+    assert [(one.mended, one.not_mended) for one in told] == [(True, "")] * 2
+    assert (shelf.read(first), shelf.read(second)) == (base, near)
+
+
+def test_a_near_copy_whose_base_stays_damaged_says_where_the_damage_is(shelf: Shelf, tmp_path: Path) -> None:
+    base, near = family()
+    first = shelf.put(base)
+    shelf.put(near, like=first)
+    (reference,) = {row.pack_id for row in shelf.segments() if row.number == 1}
+    (path,) = [path for path in shelf.packs if path.name == reference]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:1000])
+    told = {
+        one.pack_id: one
+        for one in mend(shelf.store, shelf.tenant_id, check(shelf.store, shelf.tenant_id), LocalBackend(tmp_path))
+    }
+    assert len(told) == 2
+    assert "no good copy" in told.pop(reference).not_mended
+    assert f"what it leans on is damaged, in packs {reference}" in told.popitem()[1].not_mended
+
+
+def test_a_pack_that_was_destroyed_since_the_look_is_told_so(shelf: Shelf, tmp_path: Path) -> None:
+    digest = shelf.put(os.urandom(300_000))
+    (path,) = shelf.packs
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1])
+    damages = [*check(shelf.store, shelf.tenant_id)]
+    destroy(shelf.store, shelf.tenant_id, [digest])
+    (told,) = mend(shelf.store, shelf.tenant_id, damages, LocalBackend(tmp_path))
+    assert told.not_mended == "the pack was emptied or destroyed meanwhile"
 
 
 def test_a_lost_index_is_rebuilt_from_the_packs(shelf: Shelf) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 from tunery.errors import IntegrityError, NotFound, TuneryError, Unavailable
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
+from tunery.platform.blobs.copying import fetch_pack
 from tunery.platform.blobs.packs import pack_name, read_footer
 from tunery.platform.blobs.segments import Found, find_segments
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
 
-__all__ = ["Damage", "check", "mend"]
+__all__ = ["Damage", "check", "files_of", "mend"]
 
 _READ_BYTES = 16 << 20
 
@@ -32,7 +33,8 @@ class Damage:
         reason: What is wrong, for people.
         segments: Hashes of the damaged segments, hex; empty where only the frame of the pack is damaged.
         files: Digests of the files that cannot be read whole because of it.
-        mended: Whether a good copy was put in its place.
+        mended: Whether it was, and is whole now.
+        not_mended: Why that did not succeed, where it was tried.
     """
 
     pack_id: str
@@ -40,6 +42,7 @@ class Damage:
     segments: list[str]
     files: list[str]
     mended: bool = False
+    not_mended: str = ""
 
 
 def check(
@@ -62,32 +65,53 @@ def check(
         reason = _fault_of(store, tenant_id, pack)
         if reason or not quick:
             bad = _bad_segments(store, tenant_id, pack.id)
-            if (reason or bad) and _stands(store, tenant_id, pack.id):
-                files = _files_of(store, tenant_id, [one.number for one in bad])
+            if (reason or bad) and _pack(store, tenant_id, pack.id):
+                files = files_of(store, tenant_id, [one.number for one in bad])
                 yield Damage(pack.id, reason or "segments do not decode", [one.hash.hex() for one in bad], files)
 
 
-def mend(store: BlobStore, tenant_id: str, damage: Damage, mirror: Backend) -> Damage:
-    """Put a good copy of a damaged pack in its place; the damaged one is kept aside under ``damaged/``.
+def mend(store: BlobStore, tenant_id: str, damages: Iterable[Damage], mirror: Backend) -> list[Damage]:
+    """Put good copies of damaged packs in their place, and tell which are whole now, and why others are not.
 
-    Raises:
-        NotFound: The mirror has no such pack. IntegrityError: its copy is damaged too; nothing was changed.
+    First all copies are put back, then all are looked over: what leans on a pack is whole only when that one is. The
+    damaged packs are kept aside under ``damaged/``.
     """
-    name = pack_name(tenant_id, damage.pack_id)
-    with store.database.session(tenant_id, read_only=True) as session:
-        pack = session.get_one(Pack, damage.pack_id)
-    good = mirror.read(name)
-    if blake3(good).hexdigest() != pack.checksum:
-        raise IntegrityError(f"the mirror's copy of pack {damage.pack_id} is damaged too; nothing was changed")
-    with contextlib.suppress(NotFound):
-        store.backend.put(f"damaged/{name}.{new_id()}", store.backend.read(name))
-    staged = store.staging / new_id()
-    staged.write_bytes(good)
-    store.backend.place(name, staged)
-    reason = _fault_of(store, tenant_id, pack)
-    if reason or _bad_segments(store, tenant_id, pack.id):
-        raise IntegrityError(f"pack {damage.pack_id} is still damaged after it was put back: {reason}")
-    return replace(damage, mended=True)
+    told = [(damage, _put_back(store, tenant_id, damage, mirror)) for damage in damages]
+    looked_over = [(one, why or _still_wrong(store, tenant_id, one)) for one, why in told]
+    return [replace(one, mended=not why, not_mended=why) for one, why in looked_over]
+
+
+def _put_back(store: BlobStore, tenant_id: str, damage: Damage, mirror: Backend) -> str:
+    """Replace a pack whose own bytes are damaged; return why that was not possible."""
+    if not damage.pack_id:
+        return "the index is wrong, not a pack; `tunery store rebuild` writes it again"
+    pack = _pack(store, tenant_id, damage.pack_id)
+    if pack is None:
+        return "the pack was emptied or destroyed meanwhile"
+    if not _fault_of(store, tenant_id, pack):
+        return ""
+    name = pack_name(tenant_id, pack.id)
+    aside = f"damaged/{name}.{new_id()}"
+    try:
+        with contextlib.suppress(NotFound):
+            store.backend.put(aside, store.backend.read(name))
+        fetch_pack(mirror, pack, store.backend, store)
+    except (NotFound, IntegrityError) as error:
+        store.backend.delete(aside)
+        return f"there is no good copy: {error.message}; nothing was changed"
+    return ""
+
+
+def _still_wrong(store: BlobStore, tenant_id: str, damage: Damage) -> str:
+    pack = _pack(store, tenant_id, damage.pack_id)
+    if pack is None:
+        return "the pack was emptied or destroyed meanwhile"
+    if reason := _fault_of(store, tenant_id, pack):
+        return reason
+    if bad := _bad_segments(store, tenant_id, pack.id):
+        leaned_on = {one.reference.pack_id for one in bad if one.reference} or {"none"}
+        return f"its own bytes are good; what it leans on is damaged, in packs {', '.join(sorted(leaned_on))}"
+    return ""
 
 
 def _fault_of(store: BlobStore, tenant_id: str, pack: Pack) -> str:
@@ -125,14 +149,15 @@ def _bad_segments(store: BlobStore, tenant_id: str, pack_id: str) -> list[Found]
     return bad
 
 
-def _stands(store: BlobStore, tenant_id: str, pack_id: str) -> bool:
-    """Tell whether a pack was not emptied while it was looked over."""
+def _pack(store: BlobStore, tenant_id: str, pack_id: str) -> Pack | None:
+    """Return a pack's row, unless the pack was emptied while it was looked over."""
     with store.database.session(tenant_id, read_only=True) as session:
         pack = session.get(Pack, pack_id)
-        return pack is not None and pack.doomed_at is None
+        return pack if pack is not None and pack.doomed_at is None else None
 
 
-def _files_of(store: BlobStore, tenant_id: str, numbers: list[int]) -> list[str]:
+def files_of(store: BlobStore, tenant_id: str, numbers: Collection[int]) -> list[str]:
+    """Return the digests of the files that need any of these segments, also for what leans on them."""
     with store.database.session(tenant_id, read_only=True) as session:
         needed = sa.select(Segment.number).where(
             sa.or_(Segment.number.in_(numbers), Segment.reference_number.in_(numbers))

@@ -1,4 +1,4 @@
-"""Collection: give back the bytes that no row of the house names any more.
+"""Collection: give back the bytes that no row of the house names any more, and nothing that is named leans on.
 
 What was written or found again within the grace is spared, so the grace must be longer than the longest upload takes
 to be named. A dry run does the same in a transaction that is rolled back, so it names exactly what would go.
@@ -6,21 +6,25 @@ to be named. A dry run does the same in a transaction that is rolled back, so it
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+import structlog
+from sqlalchemy.orm import Session, aliased
 
 from tunery.kit.clock import now
 from tunery.kit.ids import parse_id
-from tunery.platform.blobs.emptying import doom_orphans, empty_packs, finish_doomed
+from tunery.platform.blobs.emptying import SurvivorsDamaged, doom_orphans, empty_packs, finish_doomed
 from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.references import named_digests
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
 
 __all__ = ["Collected", "collect", "orphans_of"]
+
+log = structlog.get_logger(__name__)
 
 _SMALL_BYTES = 8 << 20
 _MANY_SMALL = 32
@@ -32,7 +36,7 @@ class Collected:
     """What a collection took, or would take.
 
     Attributes:
-        files: Digests of files that nothing names any more.
+        files: Digests of files that nothing names or leans on any more.
         segments: How many segments no file and no delta needs any more.
         freed_bytes: What lay dead in the packs that are let go or emptied, and in objects without a row.
         kept_bytes: What stays dead in packs that are more alive than dead.
@@ -93,7 +97,7 @@ def collect(store: BlobStore, tenant_id: str, *, grace: timedelta, dry_run: bool
         leaving = [*going, *(small if len(small) >= _MANY_SMALL else [])]
         if leaving:
             packs = {share.pack_id for share in leaving}
-            empty_packs(store, tenant_id, packs, dropped=set(), dropped_files=set())
+            _empty(store, tenant_id, packs)
         doom_orphans(store, tenant_id, orphans)
         finish_doomed(store, tenant_id)
         store.keyring.retire(tenant_id, cutoff)
@@ -102,6 +106,16 @@ def collect(store: BlobStore, tenant_id: str, *, grace: timedelta, dry_run: bool
     dead = sum(share.dead_bytes for share in shares)
     dies = sum(share.dead_bytes for share in going)
     return Collected(files, segments, begun + dies + sum(orphans.values()) + int(doomed or 0), dead - dies)
+
+
+def _empty(store: BlobStore, tenant_id: str, packs: set[str]) -> None:
+    """Empty packs; those with damage in them stay until somebody mends them."""
+    try:
+        empty_packs(store, tenant_id, packs)
+    except SurvivorsDamaged as error:
+        log.warning("packs are not emptied: they are damaged", packs=sorted(error.pack_ids))
+        if packs - error.pack_ids:
+            _empty(store, tenant_id, packs - error.pack_ids)
 
 
 def orphans_of(store: BlobStore, tenant_id: str, before: datetime) -> dict[str, int]:
@@ -116,12 +130,31 @@ def orphans_of(store: BlobStore, tenant_id: str, before: datetime) -> dict[str, 
 
 
 def _drop_files(session: Session, cutoff: datetime) -> list[str]:
-    named = named_digests(session)
     rows = session.execute(sa.select(BlobRow.id, BlobRow.digest).where(BlobRow.touched_at < cutoff)).all()
-    dead = [(blob_id, digest) for blob_id, digest in rows if digest not in named]
-    for ids in in_parts(blob_id for blob_id, _ in dead):
+    named = named_digests(session)
+    dead = {blob_id: digest for blob_id, digest in rows if digest not in named}
+    for blob_id in _leaned_on(session, dead, cutoff):
+        del dead[blob_id]
+    for ids in in_parts(dead):
         session.execute(sa.delete(BlobRow).where(BlobRow.id.in_(ids), BlobRow.touched_at < cutoff))
-    return sorted(digest for _, digest in dead)
+    return sorted(dead.values())
+
+
+def _leaned_on(session: Session, dead: Collection[str], cutoff: datetime) -> set[str]:
+    """Return the files that near copies which stay lean on: they keep their rows, so that they can be destroyed."""
+    delta, holder = aliased(Segment), aliased(Piece)
+    leaning = (
+        sa.select(holder.blob_id, Piece.blob_id)
+        .join(delta, delta.reference_number == Piece.segment_number)
+        .outerjoin(holder, holder.segment_number == delta.number)
+        .where(sa.or_(holder.blob_id.is_not(None), delta.touched_at >= cutoff))
+        .distinct()
+    )
+    edges = [(by, on) for part in in_parts(dead) for by, on in session.execute(leaning.where(Piece.blob_id.in_(part)))]
+    kept: set[str] = set()
+    while more := {on for by, on in edges if by not in dead or by in kept} - kept:
+        kept |= more
+    return kept
 
 
 def _drop_segments(session: Session, cutoff: datetime) -> int:

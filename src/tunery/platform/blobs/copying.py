@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import structlog
 from blake3 import blake3
 
 from tunery.errors import IntegrityError, NotFound, Unavailable
@@ -15,6 +16,8 @@ from tunery.platform.blobs.packs import pack_name
 from tunery.platform.blobs.store import BlobStore
 
 __all__ = ["PackLike", "copy_packs", "fetch_pack", "mark_place", "require_place"]
+
+log = structlog.get_logger(__name__)
 
 _READ_BYTES = 16 << 20
 _MARK = "place"
@@ -57,12 +60,18 @@ def require_place(target: Backend) -> None:
 
 
 def copy_packs(
-    store: BlobStore, packs: Iterable[PackLike], target: Backend, watch: Callable[[int], None] | None = None
+    store: BlobStore,
+    packs: Iterable[PackLike],
+    target: Backend,
+    watch: Callable[[int], None] | None = None,
+    *,
+    skip_damaged: bool = False,
 ) -> int:
     """Copy the packs that the target lacks and return how many bytes that were; each is hashed on its way.
 
     Raises:
-        NotFound: A pack is no longer here. IntegrityError: one is damaged here; its copy would be, too.
+        NotFound: A pack is no longer here. IntegrityError: one is damaged here; its copy would be, too. Neither where
+        ``skip_damaged`` says to go on without them.
     """
     wanted = [*packs]
     there: dict[str, int] = {}
@@ -72,7 +81,13 @@ def copy_packs(
     for pack in wanted:
         name = pack_name(pack.tenant_id, pack.id)
         if there.get(name) != pack.size_bytes:
-            fetch_pack(store.backend, pack, target, store)
+            try:
+                fetch_pack(store.backend, pack, target, store)
+            except (IntegrityError, NotFound) as error:
+                if not skip_damaged:
+                    raise
+                log.warning("a damaged pack is not copied", pack=pack.id, reason=error.message)
+                continue
             copied += pack.size_bytes
             if watch is not None:
                 watch(copied)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -11,71 +11,150 @@ from sqlalchemy.orm import Session
 
 from tunery.errors import Conflict, IntegrityError, NotFound
 from tunery.kit.clock import now
+from tunery.platform.blobs.checking import files_of
 from tunery.platform.blobs.collecting import orphans_of
-from tunery.platform.blobs.emptying import doom_orphans, empty_packs, finish_doomed
+from tunery.platform.blobs.emptying import SurvivorsDamaged, doom_orphans, empty_packs, finish_doomed
 from tunery.platform.blobs.packs import read_footer
+from tunery.platform.blobs.references import names_of
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
 
-__all__ = ["Destroyed", "destroy"]
+__all__ = ["Destroyed", "destroy", "destroy_dead"]
 
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class Destroyed:
-    """What was destroyed: the files, and the packs whose keys are gone."""
+    """What was destroyed.
+
+    Attributes:
+        digests: The files.
+        pack_ids: The packs whose keys are gone.
+        freed_bytes: Their bytes.
+        spared: Files that somebody needs, and who.
+        lost: Files that were given up, for they lay beside it and were damaged.
+    """
 
     digests: list[str]
     pack_ids: list[str]
     freed_bytes: int
+    spared: dict[str, list[str]]
+    lost: list[str]
 
 
-def destroy(store: BlobStore, tenant_id: str, digests: Collection[str]) -> Destroyed:
+@dataclass(frozen=True)
+class _Plan:
+    """What goes: rows of files, segments by number, packs; ``gone`` are the hashes of the segments."""
+
+    digests: list[str]
+    spared: dict[str, list[str]]
+    file_ids: set[str]
+    lost_files: dict[str, str]
+    numbers: set[int]
+    gone: set[bytes]
+    pack_ids: set[str]
+
+
+def destroy(store: BlobStore, tenant_id: str, digests: Collection[str], *, lose_damaged: bool = False) -> Destroyed:
     """Destroy files: what only they held is gone for good, what they shared with others stays.
 
-    The keys of all packs that held any of it are destroyed, also of those in which it lay once more and dead; survivors
-    move to new packs first. Interrupted, nothing is destroyed yet or the next collection does the rest; it also takes
-    what a broken-off upload of the same bytes left in staging.
+    Files that a row of the house names are spared, also where it does so from this moment on. The keys of all packs
+    that held any of the others are destroyed, also of those in which it lay once more and dead; survivors move to new
+    packs first. Interrupted, nothing is destroyed yet or the next collection does the rest; it also takes what a
+    broken-off upload of the same bytes left in staging.
+
+    Args:
+        store: The store.
+        tenant_id: Whose files these are.
+        digests: Which files.
+        lose_damaged: Where survivors cannot be read, give up the files they belong to instead of the destruction.
 
     Raises:
         NotFound: The tenant has no such file; nothing was destroyed. Conflict: Others kept writing the same; try again.
-        IntegrityError: What lies beside it in a pack is damaged; nothing was destroyed, mend that first.
+        IntegrityError: What lies beside it in a pack is damaged, and not to be lost; nothing was destroyed.
     """
-    doomed: set[str] = set()
-    gone: set[bytes] = set()
-    for attempt in range(_ATTEMPTS):
+
+    def found(plan: _Plan) -> set[str]:
+        return plan.pack_ids | _spare_copies(store, tenant_id, plan.gone, plan.digests) if plan.digests else set()
+
+    def late(_: _Plan) -> set[str]:
+        """Copies that somebody wrote while the files were being destroyed."""
+        return _spare_copies(store, tenant_id, plan.gone, plan.digests) if plan.digests else set()
+
+    plan, doomed = _emptied(store, tenant_id, digests, found, lose_damaged)
+    after, more = _emptied(store, tenant_id, (), late, lose_damaged)
+    freed = finish_doomed(store, tenant_id, lose_damaged=lose_damaged)
+    lost = {*plan.lost_files.values(), *after.lost_files.values()}
+    return Destroyed(plan.digests, sorted(doomed | more), freed, plan.spared, sorted(lost))
+
+
+def destroy_dead(store: BlobStore, tenant_id: str, *, lose_damaged: bool = False) -> int:
+    """Destroy everything that lies dead in packs, whatever it was of; return the bytes freed.
+
+    So go the bytes of files whose rows were collected before somebody asked for their destruction.
+    """
+
+    def dead(_: _Plan) -> set[str]:
         with store.database.session(tenant_id, read_only=True) as session:
-            rows = session.scalars(sa.select(BlobRow).where(BlobRow.digest.in_(digests))).all()
-            if missing := sorted({*digests} - {row.digest for row in rows}):
-                raise NotFound(f"there are no bytes with the digest {missing[0]} here; nothing was destroyed")
-            ids = {row.id for row in rows}
-            only = _only_in(session, ids)
-            packs = {row.pack_id for row in rows} | {one.pack_id for one in only}
-        gone = {one.hash for one in only}
-        packs |= _spare_copies(store, tenant_id, gone, digests)
-        try:
-            doomed = empty_packs(store, tenant_id, packs, dropped={one.number for one in only}, dropped_files=ids)
-            break
-        except Conflict:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    doomed |= _empty_spare(store, tenant_id, gone, digests)
-    return Destroyed(sorted(digests), sorted(doomed), finish_doomed(store, tenant_id))
+            return {pack_id for pack_id, _ in _with_dead(session)}
+
+    _emptied(store, tenant_id, (), dead, lose_damaged)
+    return finish_doomed(store, tenant_id, lose_damaged=lose_damaged)
 
 
-def _empty_spare(store: BlobStore, tenant_id: str, gone: set[bytes], digests: Collection[str]) -> set[str]:
-    """Let go of copies that somebody wrote while the files were being destroyed."""
-    for attempt in range(_ATTEMPTS):
-        late = _spare_copies(store, tenant_id, gone, digests)
-        if not late:
-            return set()
+def _emptied(
+    store: BlobStore,
+    tenant_id: str,
+    digests: Collection[str],
+    packs_of: Callable[[_Plan], set[str]],
+    lose_damaged: bool,
+) -> tuple[_Plan, set[str]]:
+    """Let go of packs, as often as others come in between or damage shows; return what went, and from which packs."""
+    lost: set[int] = set()
+    conflicts = 0
+    while True:
+        plan = _planned(store, tenant_id, digests, lost)
+        packs = packs_of(plan)
+        if not packs:
+            return plan, set()
+        going = {"dropped_files": plan.file_ids, "lost_files": plan.lost_files.keys()}
         try:
-            return empty_packs(store, tenant_id, late, dropped=set(), dropped_files=set())
+            return plan, empty_packs(store, tenant_id, packs, dropped=plan.numbers, **going)
+        except SurvivorsDamaged as error:
+            if not lose_damaged:
+                raise _not_to_be_lost(files_of(store, tenant_id, error.numbers)) from error
+            lost |= error.numbers
         except Conflict:
-            if attempt == _ATTEMPTS - 1:
+            conflicts += 1
+            if conflicts == _ATTEMPTS:
                 raise
-    return set()
+
+
+def _planned(store: BlobStore, tenant_id: str, digests: Collection[str], lost: set[int]) -> _Plan:
+    with store.database.session(tenant_id, read_only=True) as session:
+        spared = names_of(session, digests)
+        rows = session.scalars(sa.select(BlobRow).where(BlobRow.digest.in_(digests))).all()
+        if missing := sorted({*digests} - {row.digest for row in rows}):
+            raise NotFound(f"there are no bytes with the digest {missing[0]} here; nothing was destroyed")
+        rows = [row for row in rows if row.digest not in spared]
+        ids = {row.id for row in rows}
+        lost |= {*session.scalars(sa.select(Segment.number).where(Segment.reference_number.in_(lost)))}
+        holding = sa.select(BlobRow.id, BlobRow.digest).join(Piece, Piece.blob_id == BlobRow.id)
+        given_up = session.execute(holding.where(Piece.segment_number.in_(lost), BlobRow.id.not_in(ids)))
+        lost_files = {blob_id: digest for blob_id, digest in given_up}
+        only = _only_in(session, ids, lost_files.keys(), lost)
+    numbers, hashes = {one.number for one in only}, {one.hash for one in only}
+    packs = {row.pack_id for row in rows} | {one.pack_id for one in only}
+    return _Plan(sorted(row.digest for row in rows), spared, ids, lost_files, numbers, hashes, packs)
+
+
+def _not_to_be_lost(files: list[str]) -> IntegrityError:
+    return IntegrityError(
+        f"nothing was destroyed: what lies beside it is damaged and cannot be moved ({', '.join(files[:5])}); "
+        f"`tunery store check --repair backup` mends it, `--lose-damaged` destroys without it",
+        files=files,
+    )
 
 
 def _spare_copies(store: BlobStore, tenant_id: str, gone: set[bytes], digests: Collection[str]) -> set[str]:
@@ -129,10 +208,12 @@ def _holds(
     return any(one.hash in gone or one.reference in gone for one in dead) or not carried.isdisjoint(digests)
 
 
-def _only_in(session: Session, blob_ids: set[str]) -> list[Row[tuple[int, bytes, str]]]:
-    """Return number, hash and pack of the segments that no other file holds."""
+def _only_in(
+    session: Session, blob_ids: Collection[str], lost_files: Collection[str], lost: set[int]
+) -> list[Row[tuple[int, bytes, str]]]:
+    """Return number, hash and pack of the segments that no other file holds, and of those that are lost."""
     theirs = sa.select(Piece.segment_number).where(Piece.blob_id.in_(blob_ids))
-    others = sa.select(Piece.segment_number).where(Piece.blob_id.not_in(blob_ids))
+    others = sa.select(Piece.segment_number).where(Piece.blob_id.not_in([*blob_ids, *lost_files]))
     only = sa.select(Segment.number, Segment.hash, Segment.pack_id)
-    found = only.where(Segment.number.in_(theirs), Segment.number.not_in(others))
-    return [*session.execute(found)]
+    alone = sa.and_(Segment.number.in_(theirs), Segment.number.not_in(others))
+    return [*session.execute(only.where(sa.or_(alone, Segment.number.in_(lost))))]

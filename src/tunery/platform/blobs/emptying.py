@@ -12,14 +12,14 @@ Step 3 keeps every backup readable: it names packs whose keys go, and finds what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from tunery.errors import Conflict, NotFound, StaleState
+from tunery.errors import Conflict, IntegrityError, NotFound, StaleState
 from tunery.kit.clock import now
 from tunery.platform.blobs.backends.disk import disk_faults
 from tunery.platform.blobs.codecs import encode
@@ -27,17 +27,33 @@ from tunery.platform.blobs.copying import copy_packs, require_place
 from tunery.platform.blobs.index import add_pack, in_parts, manifest_of, numbers_of
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.packs import SCHEMA, PackWriter, Placed, pack_name
+from tunery.platform.blobs.references import names_of
 from tunery.platform.blobs.segments import Found, find_segments
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.blobs.tables import BlobRow, Pack, Segment
 from tunery.platform.blobs.writing import PACK_BYTES
 from tunery.platform.db import TenantSession
 
-__all__ = ["doom_orphans", "empty_packs", "finish_doomed"]
+__all__ = ["SurvivorsDamaged", "doom_orphans", "empty_packs", "finish_doomed"]
+
+
+class SurvivorsDamaged(Exception):
+    """Segments that should move to a new pack cannot be read; nothing happened."""
+
+    def __init__(self, survivors: list[Found]) -> None:
+        super().__init__(f"{len(survivors)} segments are damaged that should move to a new pack; nothing happened")
+        self.numbers = {one.number for one in survivors}
+        self.pack_ids = {one.pack_id for one in survivors}
 
 
 def empty_packs(
-    store: BlobStore, tenant_id: str, pack_ids: Iterable[str], *, dropped: set[int], dropped_files: set[str]
+    store: BlobStore,
+    tenant_id: str,
+    pack_ids: Iterable[str],
+    *,
+    dropped: Collection[int] = (),
+    dropped_files: Collection[str] = (),
+    lost_files: Collection[str] = (),
 ) -> set[str]:
     """Let packs go, after moving whatever lives in them and is not dropped.
 
@@ -46,34 +62,35 @@ def empty_packs(
         tenant_id: Whose packs these are.
         pack_ids: The packs to let go; those of survivors that lean on what is dropped are added.
         dropped: Numbers of segments that go with them.
-        dropped_files: Ids of the file rows that go in the same transaction.
+        dropped_files: Ids of the file rows that go in the same transaction, if no row of the house names them then.
+        lost_files: Ids of file rows that go with them, for what they are made of cannot be read any more.
 
     Returns:
         The packs that are doomed now; call ``finish_doomed`` next.
 
     Raises:
-        Conflict: A new file names what is dropped, or a survivor moved meanwhile; nothing happened, look again.
-        IntegrityError: A survivor is damaged; nothing happened, mend it first.
+        Conflict: Somebody names what is dropped, or a survivor moved meanwhile; nothing happened, look again.
+        SurvivorsDamaged: Survivors cannot be read.
     """
+    going = [*dropped_files, *lost_files]
     with store.database.session(tenant_id, read_only=True) as session:
         leaning = [
             one for part in in_parts(dropped) for one in find_segments(session, Segment.reference_number.in_(part))
         ]
         doomed = {*pack_ids, *(one.pack_id for one in leaning if one.number not in dropped)}
         moving = [one for one in find_segments(session, Segment.pack_id.in_(doomed)) if one.number not in dropped]
-        carried = session.scalars(
-            sa.select(BlobRow).where(BlobRow.pack_id.in_(doomed), BlobRow.id.not_in(dropped_files))
-        ).all()
+        carried = session.scalars(sa.select(BlobRow).where(BlobRow.pack_id.in_(doomed), BlobRow.id.not_in(going))).all()
         manifests = [manifest_of(session, row) for row in carried]
     packs = _move(store, tenant_id, moving, dropped, manifests)
     try:
         with store.database.session(tenant_id) as session:
+            _refuse_needed(session, dropped_files)
             _doom(session, doomed)
             _switch(session, store.keyring, packs, {one.hash: one for one in moving})
             if carried:
                 moved_files = sa.update(BlobRow).where(BlobRow.id.in_([row.id for row in carried]))
                 session.execute(moved_files.values(pack_id=packs[-1].pack_id))
-            session.execute(sa.delete(BlobRow).where(BlobRow.id.in_(dropped_files)))
+            session.execute(sa.delete(BlobRow).where(BlobRow.id.in_(going)))
             _drop(session, dropped)
             _refuse_life(session, doomed)
             packs = []  # whether the commit succeeds, only the rows can tell: collection asks them
@@ -94,18 +111,24 @@ def doom_orphans(store: BlobStore, tenant_id: str, orphans: Mapping[str, int]) -
             session.add(Pack(id=pack_id, schema=SCHEMA, doomed_at=now(), **facts))
 
 
-def finish_doomed(store: BlobStore, tenant_id: str) -> int:
+def finish_doomed(store: BlobStore, tenant_id: str, *, lose_damaged: bool = False) -> int:
     """Destroy keys, objects and rows of doomed packs; return how many bytes that freed. Repeating it is harmless.
+
+    Args:
+        store: The store.
+        tenant_id: Whose packs these are.
+        lose_damaged: Do so though a pack that should lie at the mirror first is damaged here.
 
     Raises:
         Unavailable: The mirror does not answer; nothing of this was done, and the next collection does it.
+        IntegrityError: A pack is damaged that does not lie at the mirror yet; nothing of this was done.
     """
     with store.database.session(tenant_id, read_only=True) as session:
         doomed = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_not(None))).all()
         alive = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_(None))).all()
     if doomed and store.mirror is not None:
         require_place(store.mirror)
-        copy_packs(store, alive, store.mirror)
+        copy_packs(store, alive, store.mirror, skip_damaged=lose_damaged)
     for pack in doomed:
         store.keyring.destroy(tenant_id, pack.id)
         store.backend.delete(pack_name(tenant_id, pack.id))
@@ -115,17 +138,25 @@ def finish_doomed(store: BlobStore, tenant_id: str) -> int:
 
 
 def _move(
-    store: BlobStore, tenant_id: str, moving: list[Found], dropped: set[int], manifests: list[dict[str, Any]]
+    store: BlobStore, tenant_id: str, moving: list[Found], dropped: Collection[int], manifests: list[dict[str, Any]]
 ) -> list[PackWriter]:
     packs: list[PackWriter] = []
+    damaged: list[Found] = []
     try:
         with disk_faults():
             for one in moving:
+                try:
+                    rewritten = _rewritten(store, tenant_id, one, dropped)
+                except IntegrityError:
+                    damaged.append(one)
+                    continue
                 if not packs or packs[-1].size_bytes >= PACK_BYTES:
                     if packs:
                         packs[-1].place(store.backend, [])
                     packs.append(PackWriter(tenant_id, store.staging, store.keyring))
-                packs[-1].add(one.hash, one.size, *_rewritten(store, tenant_id, one, dropped))
+                packs[-1].add(one.hash, one.size, *rewritten)
+            if damaged:
+                raise SurvivorsDamaged(damaged)
             if manifests and not packs:
                 packs.append(PackWriter(tenant_id, store.staging, store.keyring))
             if packs:
@@ -138,7 +169,7 @@ def _move(
 
 
 def _rewritten(
-    store: BlobStore, tenant_id: str, one: Found, dropped: set[int]
+    store: BlobStore, tenant_id: str, one: Found, dropped: Collection[int]
 ) -> tuple[str, bytes | memoryview, bytes | None]:
     """Return codec, sealed-to-be bytes and reference of a survivor."""
     try:
@@ -150,6 +181,14 @@ def _rewritten(
         with suppress(NotFound):
             store.reader.look_again(tenant_id, [one])
         raise StaleState(f"segment {one.hash.hex()} moved meanwhile; nothing happened, look again") from error
+
+
+def _refuse_needed(session: Session, file_ids: Collection[str]) -> None:
+    """Hold the rows of files that go, and see who names them; who names one later waits here and finds it gone."""
+    rows = sa.select(BlobRow.digest).where(BlobRow.id.in_(file_ids)).order_by(BlobRow.digest).with_for_update()
+    if needed := names_of(session, session.scalars(rows).all()) if file_ids else {}:
+        by = ", ".join(name for names in needed.values() for name in names)
+        raise StaleState(f"{min(needed)} is needed by {by} since a moment; nothing happened, look again")
 
 
 def _doom(session: Session, pack_ids: set[str]) -> None:
@@ -192,7 +231,7 @@ def _point(session: Session, pack_id: str, placed: Placed, seen: Found, referenc
         raise StaleState(f"segment {placed.hash.hex()} moved meanwhile; nothing happened, look again")
 
 
-def _drop(session: Session, dropped: set[int]) -> None:
+def _drop(session: Session, dropped: Collection[int]) -> None:
     """Deltas first: what they lean on is held by them."""
     for only in (Segment.reference_number.is_not(None), sa.true()):
         for part in in_parts(dropped):

@@ -170,7 +170,9 @@ class BlobStore:
                 position += len(piece)
                 yield piece
         except IntegrityError as error:
-            raise IntegrityError(f"file {row.digest} is damaged in the store: {error}") from error
+            raise IntegrityError(
+                f"file {row.digest} is damaged in the store ({error}); `tunery store check --repair backup` mends it"
+            ) from error
         if position < end:
             if self._row(row.tenant_id, row.digest).id != row.id:
                 raise NotFound(f"file {row.digest} was replaced while it was read; read it again")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from tunery.platform.blobs.references import named_digests
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
 
 __all__ = ["CodecUse", "Use", "use_of", "use_of_files"]
@@ -32,7 +33,7 @@ class Use:
         logical_bytes: Their lengths added up.
         unique_bytes: Plain bytes of their segments, each counted once.
         stored_bytes: Bytes of the packs.
-        pinned_bytes: Sealed bytes that no file holds any more and that deltas lean on.
+        pinned_bytes: Sealed bytes that no named file holds any more and that near copies lean on.
         codecs: The same by codec.
     """
 
@@ -57,19 +58,29 @@ def use_of(session: Session) -> Use:
     sums = sa.func.count(Segment.number), sa.func.sum(Segment.size), sa.func.sum(Segment.stored_size)
     by_codec = session.execute(sa.select(Segment.codec, *sums).group_by(Segment.codec).order_by(Segment.codec))
     codecs = [CodecUse(codec, int(count), int(plain), int(kept)) for codec, count, plain, kept in by_codec]
-    leaned_on = sa.select(Segment.reference_number).where(Segment.reference_number.is_not(None))
-    held = sa.select(Piece.segment_number)
-    pinned = sa.select(sa.func.sum(Segment.stored_size)).where(
-        Segment.number.in_(leaned_on), Segment.number.not_in(held)
-    )
     return Use(
         int(files or 0),
         int(logical or 0),
         sum(codec.plain_bytes for codec in codecs),
         int(stored or 0),
-        int(session.scalar(pinned) or 0),
+        _pinned_bytes(session),
         codecs,
     )
+
+
+def _pinned_bytes(session: Session) -> int:
+    named = named_digests(session)
+    leaned_on = sa.select(Segment.reference_number).where(Segment.reference_number.is_not(None))
+    holders = sa.select(Segment.number, Segment.stored_size, BlobRow.digest)
+    holders = holders.outerjoin(Piece, Piece.segment_number == Segment.number)
+    holders = holders.outerjoin(BlobRow, BlobRow.id == Piece.blob_id).where(Segment.number.in_(leaned_on))
+    sizes: dict[int, int] = {}
+    held: set[int] = set()
+    for number, size, digest in session.execute(holders):
+        sizes[number] = size
+        if digest in named:
+            held.add(number)
+    return sum(size for number, size in sizes.items() if number not in held)
 
 
 def use_of_files(session: Session, digests: Collection[str]) -> tuple[int, int]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from tunery.errors import IntegrityError
 from tunery.platform.http.call import Call
 
 __all__ = ["ranged"]
@@ -15,7 +19,11 @@ _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 def ranged(call: Call, digest: str, size: int, file_name: str) -> Response:
-    """Answer with a blob's bytes; one valid range gives 206, an unsatisfiable one 416, anything else the whole."""
+    """Answer with a blob's bytes; one valid range gives 206, an unsatisfiable one 416, anything else the whole.
+
+    What comes first is verified before the answer begins. A body that breaks off later may be damaged there: who asks
+    for the rest is told so.
+    """
     headers = {
         "Accept-Ranges": "bytes",
         "ETag": f'"{digest}"',
@@ -34,5 +42,27 @@ def ranged(call: Call, digest: str, size: int, file_name: str) -> Response:
         start, length, status = first, last - first + 1, 206
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     headers["Content-Length"] = str(length)
-    stream = call.ground.blobs.open(call.actor.tenant_id, digest, start, length)
-    return StreamingResponse(stream, status, headers, media_type="application/octet-stream")
+    stream = _named(call.ground.blobs.open(call.actor.tenant_id, digest, start, length), file_name)
+    return _Verified(stream, status, headers, media_type="application/octet-stream")
+
+
+class _Verified(StreamingResponse):
+    """A body whose first piece is there before the answer begins, so that damage in it is a problem like any other."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        pieces = aiter(self.body_iterator)
+        self.body_iterator = _chained(await anext(pieces, b""), pieces)
+        await super().__call__(scope, receive, send)
+
+
+async def _chained(first: Any, rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+def _named(pieces: Iterator[bytes], file_name: str) -> Iterator[bytes]:
+    try:
+        yield from pieces
+    except IntegrityError as error:
+        raise IntegrityError(f"{file_name}: {error.message}") from error

@@ -8,13 +8,14 @@ from tunery import audit
 from tunery.errors import Conflict, Forbidden
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
+from tunery.platform.blobs.references import DOOMED
 from tunery.platform.db import TenantSession, compare_and_set
 from tunery.platform.events import emit
 from tunery.platform.jobs import enqueue_job
 from tunery.registry.operations.lookup import get_model, hold_version, resolve_version
 from tunery.registry.rules import check_allowed, check_move
 from tunery.registry.schemas import ModelUpdate, VersionUpdate
-from tunery.registry.tables import Model, ModelVersion
+from tunery.registry.tables import GONE, Model, ModelVersion
 from tunery.registry.uses import uses_of
 
 __all__ = ["delete_version", "move_stage", "record_scores", "update_model", "update_version"]
@@ -69,7 +70,7 @@ def update_version(session: TenantSession, actor: Actor, reference: str, wish: V
 
 
 def delete_version(
-    session: TenantSession, actor: Actor, reference: str, *, destroy: bool = False
+    session: TenantSession, actor: Actor, reference: str, *, destroy: bool = False, lose_damaged: bool = False
 ) -> tuple[ModelVersion, str | None]:
     """Take a version out of sight; its bytes go when nothing else needs them, or are destroyed for good.
 
@@ -77,7 +78,9 @@ def delete_version(
         session: The session of the deed.
         actor: Who wants it.
         reference: The version.
-        destroy: Destroy its bytes now, beyond every backup; a job does it. What other versions hold too is spared.
+        destroy: Destroy its bytes now, beyond every backup; a job does it. What others need is spared. A version that
+            was deleted before can be destroyed still, and a destruction that failed be ordered again.
+        lose_damaged: Give up damaged files that lie beside them rather than the destruction.
 
     Returns:
         The version, and the id of the job that destroys its bytes.
@@ -86,21 +89,22 @@ def delete_version(
         Refused: Its stage does not allow it. Conflict: deployments or other versions need it; they are named.
         Forbidden: It is somebody else's and the actor may delete only own ones.
     """
-    version = resolve_version(session, reference)
+    version = resolve_version(session, reference, gone=destroy)
     if not actor.may("models:delete") and version.created_by != actor.name:
         raise Forbidden(f"you may delete only versions of your own; {version.reference} is {version.created_by}'s")
-    check_allowed(version.stage, "delete")
-    hold_version(session, version, alone=True)
-    if needed_by := uses_of(session, version):
-        raise Conflict(
-            f"{version.reference} is needed by {', '.join(needed_by)}; delete these first", used_by=needed_by
-        )
+    if version.status not in GONE:
+        check_allowed(version.stage, "delete")
+        hold_version(session, version, alone=True)
+        if needed_by := uses_of(session, version):
+            raise Conflict(
+                f"{version.reference} is needed by {', '.join(needed_by)}; delete these first", used_by=needed_by
+            )
     compare_and_set(
         session, ModelVersion, version.id, {"status": version.status}, {"status": "erased" if destroy else "deleted"}
     )
-    digests = [file["digests"]["sha256"] for file in version.manifest["files"]]  # named until the job is done
-    payload = {"version_id": version.id, "digests": digests}
+    digests = [file["digests"]["sha256"] for file in version.manifest["files"]]
+    payload = {"version_id": version.id, DOOMED: digests, "lose_damaged": lose_damaged}
     job = enqueue_job(session, actor, "store.destroy", payload, "store") if destroy else None
-    details: dict[str, Any] = {"digest": version.manifest_digest, "destroy": destroy}
+    details: dict[str, Any] = {"digest": version.manifest_digest, "destroy": destroy, "lose_damaged": lose_damaged}
     audit.record(session, actor, "model_deleted", version.reference, **details)
     return version, job.id if job else None

@@ -41,15 +41,20 @@ def list_versions(session: TenantSession, name: str) -> list[ModelVersion]:
     return sorted(session.scalars(statement), key=lambda row: version_key(row.version), reverse=True)
 
 
-def resolve_version(session: TenantSession, reference: str) -> ModelVersion:
+def resolve_version(session: TenantSession, reference: str, *, gone: bool = False) -> ModelVersion:
     """Return the version that ``name``, ``name:1.0.0``, ``name:<stage>`` or an id names; a bare name is the highest.
+
+    Args:
+        session: The tenant's session.
+        reference: What names it.
+        gone: Whether a number or an id may also name one that was deleted or destroyed.
 
     Raises:
         NotFound: There is none, or it is another tenant's.
     """
     if (known_id := parse_id(reference)) is not None:
         row = session.get(ModelVersion, known_id)
-        if row is None or row.status in GONE:
+        if row is None or (row.status in GONE and not gone):
             raise NotFound(
                 f"{reference} was destroyed for good"
                 if row and row.status == "erased"
@@ -63,10 +68,13 @@ def resolve_version(session: TenantSession, reference: str) -> ModelVersion:
     for row in list_versions(session, wanted.name):
         if wanted.version in (None, row.version) or (wanted.version in STAGES and row.stage == wanted.version):
             return row
-    erased = sa.select(ModelVersion.id).join(Model, ModelVersion.model_id == Model.id)
-    erased = erased.where(Model.name == wanted.name, ModelVersion.version == wanted.version)
-    if session.scalar(erased.where(ModelVersion.status == "erased")):
-        raise NotFound(f"{wanted.name}:{wanted.version} was destroyed for good; no copy of its bytes can be read")
+    unseen = sa.select(ModelVersion).join(Model, ModelVersion.model_id == Model.id)
+    unseen = unseen.where(Model.name == wanted.name, ModelVersion.version == wanted.version)
+    if (row := session.scalars(unseen).one_or_none()) is not None:
+        if gone:
+            return row
+        if row.status == "erased":
+            raise NotFound(f"{wanted.name}:{wanted.version} was destroyed for good; no copy of its bytes can be read")
     raise NotFound(f"there is no version {reference!r}; `tunery models show {wanted.name}` lists its versions")
 
 

@@ -16,6 +16,7 @@ from tunery.kit.ids import new_id
 from tunery.kit.references import check_name
 from tunery.lineage.operations import Node, link, place
 from tunery.platform.blobs import Blob
+from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
 from tunery.platform.ground import Ground
@@ -78,8 +79,9 @@ def register_version(
 
     Raises:
         Conflict: The version number is taken by other bytes. InvalidInput: an adapter without its base, or a bad name.
-        NotFound: Its base was deleted meanwhile.
+        NotFound: Its base was deleted meanwhile, or one of its files was.
     """
+    hold_files(session, [blob.digest for _, blob in prepared.files])
     kind = _kind(wish, prepared.report, base)
     if base is not None:
         hold_version(session, base)

@@ -10,13 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery import audit
-from tunery.errors import IntegrityError, NotFound
-from tunery.platform.blobs import BlobStore
+from tunery.errors import NotFound
 from tunery.platform.blobs.backends import Backend, open_backend
 from tunery.platform.blobs.checking import Damage, check, mend
 from tunery.platform.blobs.collecting import collect
-from tunery.platform.blobs.destroying import destroy
-from tunery.platform.blobs.emptying import finish_doomed
+from tunery.platform.blobs.destroying import Destroyed, destroy, destroy_dead
 from tunery.platform.blobs.rebuilding import rebuild
 from tunery.platform.blobs.tables import BlobRow
 from tunery.platform.jobs import JobContext, job
@@ -36,21 +34,15 @@ def check_store(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
         context.check_cancelled()
         context.progress({"type": "checked", "done": done, "total": packs}, always=False)
 
-    found = [
-        _mended(context, damage, mirror) if mirror else (damage, "")
-        for damage in check(store, tenant_id, quick=bool(payload["quick"]), watch=passed)
-    ]
+    found = [*check(store, tenant_id, quick=bool(payload["quick"]), watch=passed)]
+    if mirror is not None:
+        found = mend(store, tenant_id, found, mirror)
     with context.session() as session:
         versions = live_versions(session)
         lost = lost_files(session, versions)
         erased = session.scalars(sa.select(ModelVersion).where(ModelVersion.status == "erased")).all()
-        damages = [
-            {**asdict(damage), "versions": versions_with(versions, damage.files), "not_mended": why}
-            for damage, why in found
-        ]
-        for digest in lost:
-            gone = Damage("", f"file {digest} is not in the store", [], [digest])
-            damages += [{**asdict(gone), "versions": versions_with(versions, [digest]), "not_mended": ""}]
+        found += [Damage("", f"file {digest} is not in the store", [], [digest]) for digest in lost]
+        damages = [{**asdict(damage), "versions": versions_with(versions, damage.files)} for damage in found]
         left = sum(not damage["mended"] for damage in damages)
         audit.record(session, context.actor, "store_checked", "store", damages=len(damages), left=left)
         return {"damages": damages, "left": left, "destroyed_versions": sorted(row.reference for row in erased)}
@@ -94,47 +86,32 @@ def rebuild_index(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
 
 @job("store.destroy")
 def destroy_version(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
-    """Destroy the bytes of an erased version for good; files that other versions hold are spared and named."""
-    store, tenant_id = context.ground.blobs, context.tenant_id
+    """Destroy the bytes of an erased version for good; files that are needed are spared, with the names of who does."""
+    lose_damaged = bool(payload["lose_damaged"])
     with context.session() as session:
         version = session.get_one(ModelVersion, str(payload["version_id"]))
-        wanted = digests_of(version)
-        others = live_versions(session)
-        spared = {digest: users for digest in sorted(wanted) if (users := versions_with(others, [digest]))}
-        here = sa.select(BlobRow.digest).where(BlobRow.digest.in_(wanted - spared.keys()))
-        doomed = sorted(session.scalars(here))
-        reference = version.reference
-    freed = _destroy_each(store, tenant_id, doomed) + finish_doomed(store, tenant_id)
+        wanted, reference = digests_of(version), version.reference
+    gone, without_row = _destroyed(context, wanted, lose_damaged)
+    freed = gone.freed_bytes + (
+        destroy_dead(context.ground.blobs, context.tenant_id, lose_damaged=lose_damaged) if without_row else 0
+    )
+    result: dict[str, Any] = {"destroyed": gone.digests, "spared": gone.spared, "lost": gone.lost, "freed_bytes": freed}
     with context.session() as session:
-        audit.record(
-            session, context.actor, "model_destroyed", reference, digests=doomed, spared=spared, freed_bytes=freed
-        )
-    return {"reference": reference, "destroyed": doomed, "spared": spared, "freed_bytes": freed}
+        audit.record(session, context.actor, "model_destroyed", reference, **result)
+    return {"reference": reference, **result}
 
 
-def _destroy_each(store: BlobStore, tenant_id: str, digests: list[str]) -> int:
-    """Destroy files, also those beside one that somebody else destroys at this moment; return the bytes freed."""
-    try:
-        return destroy(store, tenant_id, digests).freed_bytes if digests else 0
-    except NotFound:
-        freed = 0
-        for digest in digests:
-            with suppress(NotFound):
-                freed += destroy(store, tenant_id, [digest]).freed_bytes
-        return freed
+def _destroyed(context: JobContext, wanted: set[str], lose_damaged: bool) -> tuple[Destroyed, set[str]]:
+    """Destroy files; return also those that had no row any more: they were collected, or destroyed by others."""
+    while True:
+        with context.session() as session:
+            here = {*session.scalars(sa.select(BlobRow.digest).where(BlobRow.digest.in_(wanted)))}
+        with suppress(NotFound):  # somebody else destroyed one at this moment
+            gone = destroy(context.ground.blobs, context.tenant_id, here, lose_damaged=lose_damaged)
+            return gone, wanted - here
 
 
 def _mirror(context: JobContext, url: str | None) -> Backend | None:
     if url is None:
         return None
     return context.ground.blobs.mirror if url == "backup" else open_backend(url)
-
-
-def _mended(context: JobContext, damage: Damage, mirror: Backend) -> tuple[Damage, str]:
-    """Return the damage as it is now, and why it could not be mended."""
-    if not damage.pack_id:
-        return damage, "the index is wrong, not a pack; `tunery store rebuild` writes it again"
-    try:
-        return mend(context.ground.blobs, context.tenant_id, damage, mirror), ""
-    except (NotFound, IntegrityError) as error:
-        return damage, error.message
