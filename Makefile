@@ -43,7 +43,7 @@ test: $(STAMP)-dev $(VENV)/.tools  ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-faults: $(STAMP)-dev $(VENV)/.tools  ## break every call and weather more storms, where `test` takes a sample
-	TUNERY_FAULT_ROUNDS=5 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/platform/blobs tests/storage
+	TUNERY_FAULT_ROUNDS=5 $(BIN)/python -m pytest -n 2 --dist loadgroup -m faults
 
 check: $(STAMP)-dev  ## lint, types, import rules, docs
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from tests.faults import EVERY, Injected
 from tests.platform.blobs.conftest import Shelf
 from tests.platform.blobs.fault_scenario import model, noise
 from tunery.errors import IntegrityError
@@ -18,7 +18,7 @@ from tunery.platform.blobs.checking import check
 from tunery.platform.blobs.rebuilding import rebuild
 from tunery.platform.blobs.tables import Pack, Segment
 
-FLIPS = 500 if "TUNERY_FAULT_ROUNDS" in os.environ else 20
+FLIPS = 500 if EVERY else 20
 
 
 def overwrite(path: Path, data: bytes) -> None:
@@ -33,7 +33,9 @@ def pack_of(shelf: Shelf, digest: str) -> Path:
     return path
 
 
-def test_every_flipped_bit_is_found_and_named(shelf: Shelf) -> None:
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+def test_every_flipped_bit_is_found_and_named(shelf: Shelf, injected: Injected) -> None:
     files = {shelf.put(model(1)): model(1)}
     near = shelf.put(model(1, 2), like=next(iter(files)))
     files[near] = model(1, 2)
@@ -63,6 +65,7 @@ def test_every_flipped_bit_is_found_and_named(shelf: Shelf) -> None:
         assert bool(named) == bool(hit)
         overwrite(path, good)
     assert list(check(shelf.store, shelf.tenant_id)) == []
+    injected(FLIPS)
 
 
 def test_packs_that_changed_places_are_refused(shelf: Shelf) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import EVERY, Injected
 from tests.fixtures import fresh_settings, make_actor
 from tests.platform.blobs.conftest import Shelf
 from tests.platform.blobs.disk_script import content
+from tests.platform.blobs.fault_scenario import noise
 from tunery.errors import Exhausted, Unavailable
 from tunery.platform.blobs.backends import LocalBackend
 from tunery.platform.blobs.checking import check
@@ -23,7 +25,6 @@ from tunery.platform.ground import Ground
 from tunery.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-EVERY = "TUNERY_FAULT_ROUNDS" in os.environ
 
 
 @contextmanager
@@ -155,9 +156,26 @@ def test_no_copy_to_another_disk_is_left_half_there(tmp_path: Path) -> None:
         backend.put("a/c", bytes(800_000))
 
 
+def test_a_file_that_the_process_may_not_write_so_large_is_refused(shelf: Shelf) -> None:
+    kept = {shelf.put(content(n)): content(n) for n in range(2)}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    large = noise(1, 12_000_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, hard))  # the database is smaller
+    try:
+        with pytest.raises(Exhausted):
+            shelf.put(large)
+        whole(shelf, kept)
+        kept[shelf.put(content(2))] = content(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    kept[shelf.put(large)] = large
+    whole(shelf, kept)
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("call", range(1, 41) if EVERY else [1, 8, 15])
 def test_what_the_disk_failed_to_sync_is_never_acknowledged(
-    call: int, tmp_path: Path, request: pytest.FixtureRequest
+    call: int, tmp_path: Path, request: pytest.FixtureRequest, injected: Injected
 ) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace, which lets the disk fail, is not here; `make test` installs it for root")
@@ -182,6 +200,7 @@ def test_what_the_disk_failed_to_sync_is_never_acknowledged(
         assert list(check(again.store, tenant_id)) == []
         assert again.read(again.put(content(0))) == content(0)
         again.ground.database.close()
+        injected(bool(refused))
 
 
 def _under_tracer(settings: Settings, tenant_id: str, fault: str) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.fault_proxy import FAULTS, FaultProxy
+from tests.faults import ROUNDS, Injected
 from tests.fixtures import fresh_settings, make_actor
 from tests.object_stores import ObjectServer
 from tunery.errors import NotFound, Unavailable
@@ -29,7 +30,8 @@ from tunery.platform.ground import Ground
 pytestmark = pytest.mark.xdist_group("object-stores")
 
 PATIENCE = Patience(request_seconds=1.0, retry_seconds=3)
-SEEDS = range(int(os.environ.get("TUNERY_FAULT_ROUNDS", "1")))
+SEEDS = range(ROUNDS or 1)
+DEEDS = 240 if ROUNDS else 90
 
 
 @pytest.fixture
@@ -107,25 +109,26 @@ class Told:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_acknowledged_in_a_storm_is_whole_and_nothing_else_is_there(
-    proxy: FaultProxy, ground: Ground, seed: int
+    proxy: FaultProxy, ground: Ground, seed: int, injected: Injected
 ) -> None:
     tenant_id, told, deeds = make_actor(ground, "acme").tenant_id, Told(), random.Random(seed)
     dice = random.Random(seed + 1)
     proxy.schedule = lambda: dice.choice(FAULTS) if dice.random() < 0.2 else "none"
-    orders = [(deeds.random(), deeds.randrange(2**32)) for _ in range(240)]
+    orders = [(deeds.random(), deeds.randrange(2**32)) for _ in range(DEEDS)]
     with ThreadPoolExecutor(6) as threads:
-        list(threads.map(lambda order: _do(ground, tenant_id, told, *order), orders[:200]))
+        list(threads.map(lambda order: _do(ground, tenant_id, told, *order), orders[:-40]))
     proxy.schedule = lambda: "reset"
     with ThreadPoolExecutor(6) as threads:
-        list(threads.map(lambda order: _do(ground, tenant_id, told, 0.0, order[1]), orders[200:206]))
+        list(threads.map(lambda order: _do(ground, tenant_id, told, 0.0, order[1]), orders[-40:-34]))
     assert told.refused >= 6, "nothing is acknowledged while the server is away"
     dice.seed(seed + 2)
     proxy.schedule = lambda: dice.choice(FAULTS) if dice.random() < 0.2 else "none"
     with ThreadPoolExecutor(6) as threads:
-        list(threads.map(lambda order: _do(ground, tenant_id, told, *order), orders[206:]))
-    assert sum(proxy.done[fault] for fault in FAULTS) >= 50
+        list(threads.map(lambda order: _do(ground, tenant_id, told, *order), orders[-34:]))
+    assert sum(proxy.done[fault] for fault in FAULTS) >= DEEDS // 5
     assert set(FAULTS) <= set(proxy.done)
     # A put asks at most eight times: two keys, a pack, its length, and on failure up to three deletions.
     assert told.longest < 8 * (PATIENCE.request_seconds + 2 * PATIENCE.retry_seconds)
@@ -133,7 +136,7 @@ def test_what_was_acknowledged_in_a_storm_is_whole_and_nothing_else_is_there(
     proxy.schedule = lambda: "none"
     fresh = Ground.build(ground.settings)
     standing = {digest: data for digest, data in told.kept.items() if digest not in told.destroyed}
-    assert len(standing) >= 60
+    assert len(standing) >= DEEDS // 4
     for digest, data in standing.items():
         assert fresh.blobs.read(tenant_id, digest) == data
     for digest in told.destroyed:
@@ -148,6 +151,7 @@ def test_what_was_acknowledged_in_a_storm_is_whole_and_nothing_else_is_there(
     collected = collect(fresh.blobs, tenant_id, grace=timedelta(0))
     assert set(standing) <= set(collected.files) <= set(standing) | set(still), "what was not acknowledged is not there"
     assert list(fresh.blobs.backend.entries(tenant_id)) == []
+    injected(sum(proxy.done[fault] for fault in FAULTS))
 
 
 def _do(ground: Ground, tenant_id: str, told: Told, kind: float, seed: int) -> None:

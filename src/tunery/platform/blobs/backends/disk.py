@@ -10,7 +10,7 @@ from tunery.errors import Exhausted, Unavailable
 
 __all__ = ["disk_faults", "is_broken"]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 _BROKEN = {errno.EIO, errno.EROFS}
 
 
