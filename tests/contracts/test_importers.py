@@ -6,6 +6,8 @@ import io
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,28 +19,59 @@ from tunery.errors import InvalidInput
 from tunery.kit.digests import canonical_json
 
 LIMIT = 5000
+HELD_WHOLE = {"json"}
+"""Formats of which a file is held whole, up to a stated limit."""
 
-Writer = Callable[[list[dict[str, str]]], bytes]
-
-
-def _csv(rows: list[dict[str, str]]) -> bytes:
-    def quoted(value: str) -> str:
-        return '"' + value.replace('"', '""') + '"'
-
-    records = [("a", "b"), *((row["a"], row["b"]) for row in rows)]
-    return "".join(",".join(map(quoted, record)) + "\n" for record in records).encode()
+Rows = list[dict[str, Any]]
 
 
-WRITERS: dict[str, Writer] = {
-    "jsonl": lambda rows: b"".join(json.dumps(row).encode() + b"\n" for row in rows),
-    "json": lambda rows: json.dumps(rows, indent=1).encode(),
-    "csv": _csv,
+@dataclass(frozen=True)
+class Format:
+    """How to write rows in a format, and which rows it can hold; a new importer adds its line below.
+
+    Attributes:
+        write: Makes a file of rows.
+        row: Draws a row that the format can hold.
+        make: Makes a row that tells itself apart by a number and holds a text of one line.
+    """
+
+    write: Callable[[Rows], bytes]
+    row: st.SearchStrategy[dict[str, Any]]
+    make: Callable[[int, str], dict[str, Any]]
+
+
+def _separated(mark: str) -> Callable[[Rows], bytes]:
+    def write(rows: Rows) -> bytes:
+        records = [("a", "b"), *((row["a"], row["b"]) for row in rows)]
+        cells = [[f'"{value.replace(chr(34), chr(34) * 2)}"' for value in record] for record in records]
+        return "".join(mark.join(record) + "\n" for record in cells).encode()
+
+    return write
+
+
+cell = st.text(st.characters(codec="utf-8"), max_size=20)
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1, max_size=20)
+paragraph = st.lists(words.filter(str.strip), min_size=1, max_size=3).map("\n".join)
+
+
+def _columns(write: Callable[[Rows], bytes]) -> Format:
+    return Format(write, st.fixed_dictionaries({"a": cell, "b": cell}), lambda n, text: {"a": str(n), "b": text})
+
+
+FORMATS: dict[str, Format] = {
+    "jsonl": _columns(lambda rows: b"".join(json.dumps(row).encode() + b"\n" for row in rows)),
+    "json": _columns(lambda rows: json.dumps(rows, indent=1).encode()),
+    "csv": _columns(_separated(",")),
+    "tsv": _columns(_separated("\t")),
+    "text": Format(
+        lambda rows: "\n\n".join(row["text"] for row in rows).encode(),
+        st.fixed_dictionaries({"text": paragraph}),
+        lambda n, text: {"text": f"{n} {text}"},
+    ),
 }
-"""How to write rows of the text columns a and b in each format; a new importer adds its line."""
 
 importers = pytest.mark.parametrize("name", IMPORTERS.names())
 unhurried = settings(deadline=None, suppress_health_check=list(HealthCheck))
-cell = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
 def read(name: str, data: bytes) -> list[Record | Malformed]:
@@ -46,14 +79,18 @@ def read(name: str, data: bytes) -> list[Record | Malformed]:
 
 
 def test_the_promised_importers_are_there_and_each_has_a_writer_here() -> None:
-    assert set(IMPORTERS.names()) == {"jsonl", "json", "csv"} == set(WRITERS)
+    """DAT-01."""
+    assert set(IMPORTERS.names()) >= {"jsonl", "json", "csv", "tsv", "text"}
+    assert set(IMPORTERS.names()) == set(FORMATS)
 
 
 @importers
 @unhurried
-@given(rows=st.lists(st.fixed_dictionaries({"a": cell, "b": cell}), min_size=1, max_size=8))
-def test_what_was_written_is_read_in_order_to_the_letter(name: str, rows: list[dict[str, str]]) -> None:
-    found = read(name, WRITERS[name](rows))
+@given(data=st.data())
+def test_what_was_written_is_read_in_order_to_the_letter(name: str, data: st.DataObject) -> None:
+    """DAT-01."""
+    rows = data.draw(st.lists(FORMATS[name].row, min_size=1, max_size=8))
+    found = read(name, FORMATS[name].write(rows))
     assert [item.values for item in found if isinstance(item, Record)] == rows
     assert len(found) == len(rows)
 
@@ -78,15 +115,9 @@ def test_whatever_the_bytes_are_there_is_an_answer_and_never_a_crash(name: str, 
 
 @importers
 @unhurried
-@given(
-    rows=st.lists(st.fixed_dictionaries({"a": cell, "b": cell}), min_size=1, max_size=4),
-    place=st.integers(0, 10_000),
-    junk=st.binary(min_size=1, max_size=6),
-)
-def test_a_damaged_file_is_reported_or_still_rows(
-    name: str, rows: list[dict[str, str]], place: int, junk: bytes
-) -> None:
-    good = WRITERS[name](rows)
+@given(data=st.data(), place=st.integers(0, 10_000), junk=st.binary(min_size=1, max_size=6))
+def test_a_damaged_file_is_reported_or_still_rows(name: str, data: st.DataObject, place: int, junk: bytes) -> None:
+    good = FORMATS[name].write(data.draw(st.lists(FORMATS[name].row, min_size=1, max_size=4)))
     place %= len(good)
     test_whatever_the_bytes_are_there_is_an_answer_and_never_a_crash.hypothesis.inner_test(  # type: ignore[attr-defined]
         name, good[:place] + junk + good[place:]
@@ -95,24 +126,25 @@ def test_a_damaged_file_is_reported_or_still_rows(
 
 @importers
 def test_lines_are_counted_from_one_and_rise(name: str) -> None:
-    found = read(name, WRITERS[name]([{"a": str(i), "b": "x\ny"} for i in range(50)]))
+    found = read(name, FORMATS[name].write([FORMATS[name].make(i, "x\ny") for i in range(50)]))
     lines = [item.line for item in found]
+    assert len(lines) == 50
     assert lines == sorted(set(lines))
     assert lines[0] >= 1
 
 
 @importers
 def test_an_overlong_row_is_malformed_and_the_next_one_is_read(name: str) -> None:
-    rows = [{"a": "1", "b": "x"}, {"a": "2", "b": "y" * 2 * LIMIT}, {"a": "3", "b": "z"}]
-    found = read(name, WRITERS[name](rows))
+    make = FORMATS[name].make
+    found = read(name, FORMATS[name].write([make(1, "x"), make(2, "y" * 2 * LIMIT), make(3, "z")]))
     assert [type(item) for item in found] == [Record, Malformed, Record]
 
 
 @importers
 def test_no_more_than_a_row_is_held_in_memory(name: str) -> None:
-    if name == "json":
-        return  # an array is held whole, up to a stated limit
-    data = WRITERS[name]([{"a": str(i), "b": "x" * 1000} for i in range(20_000)])
+    if name in HELD_WHOLE:
+        return
+    data = FORMATS[name].write([FORMATS[name].make(i, "x" * 1000) for i in range(20_000)])
     importer = IMPORTERS.get(name)(io.BytesIO(data), LIMIT)
     tracemalloc.start()
     assert sum(1 for _ in importer) == 20_000

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.training.tiny import make_model
+from tunery.datasets.shapes import SHAPES
 from tunery.errors import InvalidInput
 from tunery.training.devices import Machine
 from tunery.training.model import Policy, load_policy
@@ -59,6 +60,11 @@ def text(policy: Policy) -> ChatText:
     from tests.training.tiny import make_tokenizer
 
     return ChatText(make_tokenizer())
+
+
+def test_it_says_which_shapes_it_learns_from(method: Method) -> None:
+    assert method.shapes
+    assert method.shapes <= SHAPES.keys()
 
 
 def encoded(method: Method, text: ChatText) -> list[Any]:

@@ -17,21 +17,29 @@ from tunery.client import Client
 from tunery.errors import InvalidInput
 
 noun = Noun("datasets", "Import, inspect and list datasets and their versions.")
-DataFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A JSONL, JSON or CSV file.")]
+DataFile = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file.")
+]
 Name = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the dataset.")]
 Ref = Annotated[str, typer.Argument(metavar="REFERENCE", help="name:2, or a name for its newest version.")]
 Columns = Annotated[
     list[str] | None,
     typer.Option("--column", help="Which column is what, such as prompt=question; may be repeated. Default: by rule."),
 ]
+Format = Annotated[
+    str | None, typer.Option("--format", help="Format of the file, such as jsonl. Default: told by its ending.")
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="How a text file is written, such as cp1252. Default: UTF-8, or by its first bytes.")
+]
 
 
 @noun.command("inspect", example="tunery datasets inspect rows.jsonl")
-def inspect(file: DataFile, column: Columns = None) -> Output:
+def inspect(file: DataFile, column: Columns = None, format_name: Format = None, encoding: Encoding = None) -> Output:
     """Look at a data file: shape, columns, lengths, lines that cannot be used; nothing is imported."""
     from tunery.datasets.inspection import inspect_file
 
-    found = inspect_file(file, columns=column_map(column or []))
+    found = inspect_file(file, format_name, columns=column_map(column or []), encoding=encoding)
     shown = sheet(found, "format", "shape", "problem", "columns", "mapping", "rows", "malformed", "duplicates",
                   "lengths", "labels", "metrics")  # fmt: skip
     bad = table(found.bad_lines, "line", "reason", "text").shown if found.bad_lines else None
@@ -43,6 +51,8 @@ def import_dataset(
     file: DataFile,
     name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: made of the file's name.")] = None,
     column: Columns = None,
+    format_name: Format = None,
+    encoding: Encoding = None,
     key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
     on_error: Annotated[
         Literal["stop", "quarantine"], typer.Option(help="A line that cannot be used: stop, or set it aside.")
@@ -64,6 +74,8 @@ def import_dataset(
     steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
     options = {
         "columns": column_map(column or []),
+        "format": format_name,
+        "encoding": encoding,
         "key": key,
         "on_error": on_error,
         "validation_split": _share("--validation-split", validation_split),

@@ -86,7 +86,7 @@ def build_version(
             policy is to stop. InvalidInput: mixed shapes, no rows left, or too few to split.
     """
     shaper, ids = Shaper(options.columns), RowIds(options.key)
-    records = read_records(source, format_name, max_row_bytes, quarantine)
+    records = read_records(source, format_name, max_row_bytes, quarantine, options.encoding)
     rows = _counted("read", _usable_rows(records, shaper, ids, quarantine), watch)
     first = next(rows, None)
     if first is None:

@@ -48,7 +48,9 @@ class Findings(Camel):
     """What a data file holds."""
 
     format: str = Field(description="Name of the importer that reads it.")
-    shape: Shape | None = Field(description="chat, completion or text; none where the rows do not tell, or are mixed.")
+    shape: Shape | None = Field(
+        description="Shape of the rows, such as chat or completion; none where they do not tell, or mix."
+    )
     problem: str | None = Field(None, description="Why the file cannot be imported as it stands.")
     columns: list[str] = Field(description="Columns that rows have, the commonest first.")
     mapping: dict[str, str | list[str]] = Field(description="Which columns make up the shape, told by rule.")
@@ -99,6 +101,7 @@ def inspect_file(
     columns: Columns | None = None,
     *,
     name: str | None = None,
+    encoding: str | None = None,
     max_row_bytes: int = 10_000_000,
 ) -> Findings:
     """Read a whole file and return what it holds; nothing is kept and malformed lines do not stop it.
@@ -108,6 +111,7 @@ def inspect_file(
         format_name: Its format; none: told by the ending of its name.
         columns: A declared column map; none: told by rule.
         name: The file's name where the path does not carry it.
+        encoding: How a text file is written; none: UTF-8, or by its byte order mark.
         max_row_bytes: Longest row, in bytes.
 
     Raises:
@@ -115,7 +119,7 @@ def inspect_file(
     """
     format_name = format_name or guess_format(name or path.name)
     inspection = _Inspection(columns)
-    for record in read_records(path, format_name, max_row_bytes, inspection.quarantine):
+    for record in read_records(path, format_name, max_row_bytes, inspection.quarantine, encoding):
         inspection.add(record)
     return inspection.findings(format_name)
 
@@ -147,7 +151,7 @@ class _Inspection:
         self._duplicates += digest in self._seen
         self._seen.add(digest)
         self._lengths.append(sum(length_of(values[column]) for column in SHAPES[shape]))
-        if shape != "text":
+        if shape not in ("text", "prompt"):
             self._answers.add(output_of(shape, values))
         if len(self._examples) < _EXAMPLES:
             self._examples.append(values)
@@ -207,6 +211,8 @@ def _metrics(shape: Shape | None, answers: _Answers) -> list[str]:
         return []
     if shape == "text":
         return ["perplexity"]
+    if shape in ("prompt", "preference"):
+        return []  # there is no one answer to compare with
     if answers.are_json:
         return ["exact_match", "json_valid", "json_field_f1"]
     if answers.are_labels:

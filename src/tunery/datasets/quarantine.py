@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from tunery.datasets.formats import IMPORTERS, Malformed, Record
+from tunery.datasets.formats.encodings import as_utf8
 from tunery.datasets.formats.lines import excerpt
 from tunery.errors import RowInvalid
 from tunery.kit.digests import canonical_json
@@ -56,7 +57,9 @@ class Quarantine:
         self.refuse(Malformed(record.line, str(fault), excerpt(_text(record.values))))
 
 
-def read_records(path: Path, format_name: str, max_row_bytes: int, quarantine: Quarantine) -> Iterator[Record]:
+def read_records(
+    path: Path, format_name: str, max_row_bytes: int, quarantine: Quarantine, encoding: str | None = None
+) -> Iterator[Record]:
     """Yield the rows of a file in order; what is no row goes to the quarantine.
 
     Raises:
@@ -64,7 +67,7 @@ def read_records(path: Path, format_name: str, max_row_bytes: int, quarantine: Q
     """
     importer = IMPORTERS.get(format_name)
     with path.open("rb") as file:
-        for found in importer(file, max_row_bytes):
+        for found in importer(as_utf8(file, encoding), max_row_bytes):
             if isinstance(found, Malformed):
                 quarantine.refuse(found)
             else:

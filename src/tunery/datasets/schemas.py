@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tunery.datasets.formats import IMPORTERS
+from tunery.datasets.formats.encodings import check_encoding
 from tunery.datasets.quarantine import OnError
 from tunery.datasets.sanitize import SANITIZERS, SanitizeStep
 from tunery.datasets.shapes import ColumnMap
@@ -31,12 +32,20 @@ class RowOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: str | None = Field(None, description="`jsonl`, `json` or `csv`; none: told by the file's ending.")
+    format: str | None = Field(
+        None, description="Name of the importer, such as `jsonl`; none: told by the file's ending."
+    )
+    encoding: str | None = Field(
+        None,
+        max_length=50,
+        description="How a text file is written, such as `cp1252`; none: UTF-8, or as its byte order mark says.",
+    )
     key: str | None = Field(None, min_length=1, description="Column that names a row; none: ids made of the content.")
     columns: dict[str, str | list[str]] | None = Field(
         None,
-        description="Which columns of the file are the prompt and the completion, the messages, or the text, such as "
-        "`{prompt: question, completion: answer}`; several are joined by a blank line. None: told by rule.",
+        description="Which columns of the file make up a shape (messages and tools; prompt and completion; prompt, "
+        "chosen and rejected; prompt; text and label; text), such as `{prompt: question, completion: answer}`; several "
+        "are joined by a blank line. None: told by rule.",
     )
     on_error: OnError = Field(
         "stop", description="A row that cannot be used: `stop` the import, or `quarantine` it, counted and kept."
@@ -66,6 +75,14 @@ class RowOptions(BaseModel):
             except NotFound as error:
                 raise ValueError(error.message) from error
         return name
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, name: str | None) -> str | None:
+        try:
+            return check_encoding(name) if name is not None else None
+        except InvalidInput as error:
+            raise ValueError(error.message) from error
 
     @field_validator("columns")
     @classmethod

@@ -1,8 +1,11 @@
 """The shapes a row can have for training, told apart by rule.
 
-    chat        messages: [{role, content}, ...], the last of them the assistant's
-    completion  prompt, completion
-    text        text
+    chat            messages: [{role, content, tool_calls?}, ...], the last of them the assistant's; tools, if there are
+    completion      prompt, completion
+    preference      prompt, chosen, rejected: texts, or all three lists of messages
+    prompt          prompt, with nothing to answer
+    classification  text, label
+    text            text
 
 Other columns stay beside them untouched. Rules are tried in order; the first whose columns a row has is taken.
 """
@@ -10,35 +13,53 @@ Other columns stay beside them untouched. Rules are tried in order; the first wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal, TypeAlias
 
+from tunery.datasets.messages import read_chat, read_messages, read_tools, text_of, texts_of_message
 from tunery.datasets.quarantine import RowFault
 from tunery.errors import InvalidInput
 
-__all__ = ["SHAPES", "ColumnMap", "Columns", "Shape", "Shaper", "content_of", "input_of", "output_of", "texts_of"]
+__all__ = [
+    "SHAPES",
+    "ColumnMap",
+    "Columns",
+    "Shape",
+    "Shaper",
+    "content_of",
+    "input_of",
+    "output_of",
+    "text_of",
+    "texts_of",
+]
 
-Shape = Literal["chat", "completion", "text"]
+Shape = Literal["chat", "completion", "preference", "prompt", "classification", "text"]
 Columns: TypeAlias = Mapping[str, str | list[str]]
+Sources: TypeAlias = dict[str, tuple[str, ...]]
 
 SHAPES: dict[Shape, tuple[str, ...]] = {
     "chat": ("messages",),
     "completion": ("prompt", "completion"),
+    "preference": ("prompt", "chosen", "rejected"),
+    "prompt": ("prompt",),
+    "classification": ("text", "label"),
     "text": ("text",),
 }
 """The columns that make up each shape."""
 
-_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant"} | {
-    role: role for role in ("system", "user", "assistant", "tool")
-}
+_MAY_LACK = {"chat": ("tools",), "preference": ("prompt",)}
+"""Columns that need not be mapped: not every chat has tools, and whole chats chosen and rejected begin with the prompt.
+"""
+_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True)
 class ColumnMap:
     """Which columns of a file make up the columns of a shape; several are joined by a blank line, empty ones left out.
 
-    The first column of each is required, the others may be missing.
+    The first column of each is required (but for tools), the others may be missing.
     """
 
     shape: Shape
@@ -49,15 +70,16 @@ class ColumnMap:
         """Return the map that a person wrote. Raises: InvalidInput: the columns make up no shape."""
         sources = {target: (names,) if isinstance(names, str) else tuple(names) for target, names in columns.items()}
         for shape, targets in SHAPES.items():
-            if set(sources) == set(targets) and all(sources.values()):
-                return cls(shape, tuple((target, sources[target]) for target in targets))
+            may_lack = _MAY_LACK.get(shape, ())
+            needed = set(targets) - set(may_lack)
+            if needed <= set(sources) <= {*targets, *may_lack} and all(sources.values()):
+                return cls(shape, tuple((name, sources[name]) for name in (*targets, *may_lack) if name in sources))
         shapes = "; ".join(" and ".join(targets) for targets in SHAPES.values())
         raise InvalidInput(f"columns maps {', '.join(sources) or 'nothing'}; it must map exactly one of: {shapes}")
 
     def fits(self, names: Iterable[str]) -> bool:
         """Tell whether a row with these columns can be read by this map."""
-        present = set(names)
-        return all(source[0] in present for _, source in self.sources)
+        return {source[0] for _, source in self.sources} <= set(names)
 
     def as_columns(self) -> dict[str, str | list[str]]:
         """Return the map as it is written in a recipe."""
@@ -69,16 +91,56 @@ def _map(shape: Shape, **sources: tuple[str, ...]) -> ColumnMap:
 
 
 RULES: tuple[ColumnMap, ...] = (
+    _map("chat", messages=("messages",), tools=("tools",)),
     _map("chat", messages=("messages",)),
+    _map("chat", messages=("conversations",), tools=("tools",)),
     _map("chat", messages=("conversations",)),
+    _map("preference", prompt=("prompt",), chosen=("chosen",), rejected=("rejected",)),
+    _map("preference", prompt=("question",), chosen=("chosen",), rejected=("rejected",)),
+    _map("preference", prompt=("instruction",), chosen=("chosen",), rejected=("rejected",)),
+    _map("preference", chosen=("chosen",), rejected=("rejected",)),
     _map("completion", prompt=("prompt",), completion=("completion",)),
     _map("completion", prompt=("prompt",), completion=("response",)),
     _map("completion", prompt=("instruction", "input"), completion=("output",)),
     _map("completion", prompt=("instruction", "input"), completion=("response",)),
     _map("completion", prompt=("question",), completion=("answer",)),
     _map("completion", prompt=("input",), completion=("output",)),
+    _map("classification", text=("text",), label=("label",)),
+    _map("classification", text=("sentence",), label=("label",)),
     _map("text", text=("text",)),
+    _map("prompt", prompt=("prompt",)),
+    _map("prompt", prompt=("instruction",)),
+    _map("prompt", prompt=("question",)),
 )
+
+
+_RICHER: dict[Shape, frozenset[Shape]] = {
+    "prompt": frozenset({"completion", "preference"}),
+    "text": frozenset({"classification"}),
+}
+"""Shapes that a row would have if it did not lack a column."""
+
+
+class _Reading:
+    """How the rows with one set of columns are read by a map. Raises: RowFault: the map hides one of the columns."""
+
+    def __init__(self, found: ColumnMap, names: tuple[str, ...]) -> None:
+        self.found = found
+        self._sources = dict(found.sources)
+        self._reader = _READERS.get(found.shape, _read_texts)
+        used = {name for _, own in found.sources for name in own}
+        self._rest = [name for name in names if name not in used]
+        for target in (*SHAPES[found.shape], *_MAY_LACK.get(found.shape, ())):
+            if target in self._rest:
+                by = self._sources.get(target, found.sources[0][1])[0]
+                raise RowFault(f"the column {target!r} would be hidden by {by!r}; map it or take it out of the file")
+
+    def read(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the row in its shape, other columns after it."""
+        shaped = self._reader(self._sources, values)
+        for name in self._rest:
+            shaped[name] = values[name]
+        return shaped
 
 
 @dataclass
@@ -96,14 +158,24 @@ class Shaper:
 
     def __init__(self, columns: Columns | None = None) -> None:
         self._declared = ColumnMap.declared(columns) if columns else None
-        self._guesses: dict[frozenset[str], ColumnMap | None] = {}
+        self._readings: dict[tuple[str, ...], _Reading] = {}
         self._seen: dict[ColumnMap, _Seen] = {}
+        self._shapes: set[Shape] = set()
 
     def shape(self, values: dict[str, Any], line: int) -> dict[str, Any]:
         """Return the row in its shape. Raises: RowFault: it has none, or its content does not fit it."""
-        found = self._find(values)
-        shaped = _apply(found, values)
-        seen = self._seen.setdefault(found, _Seen())
+        names = tuple(values)
+        reading = self._readings.get(names)
+        if reading is None:
+            reading = _Reading(self._find(names), names)
+            if len(self._readings) < _MOST_KNOWN:
+                self._readings[names] = reading
+        shape = reading.found.shape
+        if shape in _RICHER and not self._shapes.isdisjoint(_RICHER[shape]):
+            raise RowFault(f"its columns ({', '.join(names[:10])}) lack one that other rows have")
+        shaped = reading.read(values)
+        self._shapes.add(shape)
+        seen = self._seen.setdefault(reading.found, _Seen())
         seen.count += 1
         if len(seen.lines) < 3:
             seen.lines.append(line)
@@ -112,7 +184,7 @@ class Shaper:
     @property
     def mixed(self) -> bool:
         """Whether rows of more than one shape came by, so that ``finish`` will refuse the file."""
-        return len({found.shape for found in self._seen}) > 1
+        return len(self._shapes) > 1
 
     @property
     def maps(self) -> list[ColumnMap]:
@@ -134,16 +206,13 @@ class Shaper:
             )
         return self.maps[0]
 
-    def _find(self, values: dict[str, Any]) -> ColumnMap:
+    def _find(self, names: tuple[str, ...]) -> ColumnMap:
         if self._declared is not None:
-            if self._declared.fits(values):
-                return self._declared
-            wanted = [names[0] for _, names in self._declared.sources if names[0] not in values]
-            raise RowFault(f"the column {wanted[0]!r} is missing")
-        names = frozenset(values)
-        if names not in self._guesses:
-            self._guesses[names] = next((rule for rule in RULES if rule.fits(names)), None)
-        found = self._guesses[names]
+            lacking = [own[0] for to, own in self._declared.sources if to != "tools" and own[0] not in names]
+            if lacking:
+                raise RowFault(f"the column {lacking[0]!r} is missing")
+            return self._declared
+        found = next((rule for rule in RULES if rule.fits(names)), None)
         if found is None:
             shown = ", ".join(sorted(names)[:10]) or "none"
             raise RowFault(
@@ -155,79 +224,99 @@ class Shaper:
 
 def content_of(shape: Shape, values: dict[str, Any]) -> list[Any]:
     """Return what a model would learn from: the values of the shape's columns, without the others."""
-    return [values[column] for column in SHAPES[shape]]
+    content = [values[column] for column in SHAPES[shape]]
+    return [*content, values["tools"]] if shape == "chat" and "tools" in values else content
 
 
 def input_of(shape: Shape, values: dict[str, Any]) -> str:
     """Return what a model is asked: all messages but the last, the prompt, or the whole text."""
     if shape == "chat":
-        return "\n".join(str(message.get("content") or "") for message in values["messages"][:-1])
-    return str(values["prompt" if shape == "completion" else "text"])
+        return "\n".join(texts_of(values["messages"][:-1]))
+    return "\n".join(texts_of(values["text" if shape in ("text", "classification") else "prompt"]))
 
 
 def output_of(shape: Shape, values: dict[str, Any]) -> str:
-    """Return what a model is to answer: the last message, the completion, or nothing for plain text."""
+    """Return what a model is to answer: the last message, the completion, what was chosen, the label, or nothing."""
     if shape == "chat":
-        return str(values["messages"][-1]["content"])
-    return str(values["completion"]) if shape == "completion" else ""
+        return "\n".join(texts_of(values["messages"][-1:]))
+    column = _ANSWERS.get(shape)
+    return "\n".join(texts_of(values[column])) if column else ""
+
+
+_ANSWERS: dict[Shape, str] = {"completion": "completion", "preference": "chosen", "classification": "label"}
 
 
 def texts_of(value: Any) -> list[str]:
-    """Return the texts of a column's value: itself, the contents of its messages, or its JSON."""
+    """Return the texts of a column's value: itself, what its messages say, or its JSON."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and value and all(isinstance(item, dict) and "content" in item for item in value):
-        return [str(item["content"] or "") for item in value]
+        return [text for item in value for text in texts_of_message(item)]
     return [] if value is None else [json.dumps(value, ensure_ascii=False)]
 
 
-def _apply(found: ColumnMap, values: dict[str, Any]) -> dict[str, Any]:
-    used = {name for _, names in found.sources for name in names}
-    shaped: dict[str, Any] = {}
-    for target, names in found.sources:
-        if target in values and target not in used:
-            raise RowFault(f"the column {target!r} would be hidden by {names[0]!r}; map it or take it out of the file")
-        shaped[target] = _messages(values[names[0]]) if target == "messages" else _joined(target, names, values)
-    return shaped | {name: value for name, value in values.items() if name not in used}
+def _read_texts(sources: Sources, values: dict[str, Any]) -> dict[str, Any]:
+    return {target: _joined(target, names, values) for target, names in sources.items()}
+
+
+def _read_chat(sources: Sources, values: dict[str, Any]) -> dict[str, Any]:
+    shaped: dict[str, Any] = {"messages": read_chat(values[sources["messages"][0]])}
+    tools = read_tools(values.get(sources["tools"][0])) if "tools" in sources else []
+    return shaped | {"tools": tools} if tools else shaped
+
+
+def _read_preference(sources: Sources, values: dict[str, Any]) -> dict[str, Any]:
+    """Read texts as texts; where any of the three is a list of messages, all become lists."""
+    given = {target: values[names[0]] for target, names in sources.items() if len(names) == 1}
+    if not any(isinstance(value, list) for value in given.values()):
+        if "prompt" not in sources:
+            raise RowFault("there is no prompt beside chosen and rejected")
+        shaped: dict[str, Any] = _read_texts(sources, values)
+    else:
+        shaped = _preferred_messages(
+            {
+                target: given[target] if target in given else _joined(target, sources[target], values)
+                for target in sources
+            }
+        )
+    if shaped["chosen"] == shaped["rejected"]:
+        raise RowFault("chosen and rejected are equal, so there is nothing to prefer")
+    return shaped
+
+
+def _preferred_messages(given: dict[str, Any]) -> dict[str, Any]:
+    chosen = _turns("chosen", "assistant", given["chosen"])
+    rejected = _turns("rejected", "assistant", given["rejected"])
+    prompt = _turns("prompt", "user", given["prompt"]) if given.get("prompt") else []
+    if chosen[0] == rejected[0] and chosen[0]["role"] != "assistant":  # both are whole chats
+        both = zip(chosen[:-1], rejected[:-1], strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], both))
+        if any(message not in chosen[:shared] for message in prompt):
+            raise RowFault("chosen and rejected do not begin with the prompt")
+        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+    for column, messages in (("chosen", chosen), ("rejected", rejected)):
+        if messages[-1]["role"] != "assistant":
+            raise RowFault(f"the last message of {column} is not the assistant's")
+    if not prompt:
+        raise RowFault("there is no prompt that chosen and rejected answer")
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def _turns(column: str, role: str, value: Any) -> list[dict[str, Any]]:
+    return read_messages(value if isinstance(value, list) else [{"role": role, "content": text_of(value)}], column)
+
+
+_READERS: dict[Shape, Callable[[Sources, dict[str, Any]], dict[str, Any]]] = {
+    "chat": _read_chat,
+    "preference": _read_preference,
+}
 
 
 def _joined(target: str, names: tuple[str, ...], values: dict[str, Any]) -> str:
-    parts = [_as_text(values.get(name)) for name in names]
-    text = "\n\n".join(part for part in parts if part.strip())
-    if not text:
+    if len(names) == 1 and isinstance(value := values[names[0]], str):
+        text = value
+    else:
+        text = "\n\n".join(part for part in (text_of(values.get(name)) for name in names) if part.strip())
+    if not text or text.isspace():
         raise RowFault(f"the {target} is empty")
     return text
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _messages(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not value:
-        raise RowFault("messages is not a list of messages, or has none")
-    messages = [_message(number, item) for number, item in enumerate(value, start=1)]
-    if any(message["role"] == "system" for message in messages[1:]):
-        raise RowFault("a system message stands after the first message")
-    if messages[-1]["role"] != "assistant":
-        raise RowFault(f"the last message is the {messages[-1]['role']}'s; it must be the assistant's")
-    if len(messages) == 1:
-        raise RowFault("there is only the assistant's message, and nobody it answers")
-    return messages
-
-
-def _message(number: int, item: Any) -> dict[str, Any]:
-    if not isinstance(item, dict):
-        raise RowFault(f"message {number} is not an object with role and content")
-    role = item.get("role", item.get("from"))
-    content = item.get("content", item.get("value"))
-    if not isinstance(role, str) or role not in _ROLES:
-        raise RowFault(f"message {number} has the role {str(role)[:40]!r}; use one of {', '.join(_ROLES)}")
-    if not isinstance(content, str):
-        raise RowFault(f"message {number} has no text as its content")
-    if role in ("assistant", "gpt", "model") and not content.strip():
-        raise RowFault(f"message {number}, the assistant's, is empty")
-    rest = {name: value for name, value in item.items() if name not in ("role", "from", "content", "value")}
-    return {"role": _ROLES[role], "content": content, **rest}

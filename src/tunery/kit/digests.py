@@ -12,12 +12,13 @@ from tunery.errors import DigestInvalid
 
 __all__ = ["canonical_json", "check_digest", "sha256_bytes", "sha256_file", "sha256_json"]
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def canonical_json(value: Any) -> bytes:
     """Encode as UTF-8 JSON with sorted keys and no spaces, so that equal values are equal bytes. NaN is refused."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -22,6 +22,7 @@ from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
 from tunery.registry.bases import BaseSource, find_base, materialize_base, pin_base
 from tunery.registry.operations import checkout_version
+from tunery.training.ports import check_shape
 from tunery.training.schemas import TrainingSection, TrainSpec
 
 __all__ = ["plan_pipeline"]
@@ -87,6 +88,7 @@ def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart
         quarantine=Quarantine(options.on_error),
         max_row_bytes=ground.settings.max_row_bytes,
     )
+    check_shape(recipe.method, built.shape)
     for split in ("train", "validation"):
         with (scratch / f"{split}.jsonl").open("w", encoding="utf-8") as file:
             for row in read_rows(table, built.written.number, split=split):

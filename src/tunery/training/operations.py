@@ -16,6 +16,7 @@ from tunery.platform.jobs import UNFINISHED, Job, cancel_job, enqueue_job
 from tunery.registry.operations import hold_version, resolve_version
 from tunery.registry.tables import ModelVersion
 from tunery.registry.uses import MOST_NAMED, VERSION_USES
+from tunery.training.ports import check_shape
 from tunery.training.tables import RunMetric, TrainingRun
 from tunery.training.views import RunCreate
 
@@ -32,11 +33,13 @@ def create_run(session: TenantSession, actor: Actor, wish: RunCreate, *, run_id:
         run_id: An id of the caller's choosing makes the call repeatable: what stands under it is returned.
 
     Raises:
-        NotFound: No such dataset or base. InvalidInput: the base is an adapter.
+        NotFound: No such dataset or base. InvalidInput: the base is an adapter, or the method does not learn from rows
+            of the dataset's shape.
     """
     if run_id is not None and (standing := session.get(TrainingRun, run_id)) is not None:
         return standing
     data = resolve_dataset(session, wish.dataset)
+    check_shape(wish.training.method, data.shape)
     base = resolve_version(session, wish.base)
     hold_version(session, base)
     if base.kind == "adapter":

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tunery.datasets.shapes import Shape
+from tunery.errors import InvalidInput
 from tunery.plugins import Registry
 from tunery.training import methods
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from tunery.training.model import Policy
     from tunery.training.text import ChatText
 
-__all__ = ["METHODS", "Example", "LossSum", "Method"]
+__all__ = ["METHODS", "Example", "LossSum", "Method", "check_shape"]
 
 
 class Example(Protocol):
@@ -49,6 +51,9 @@ class Method(Protocol):
     summary: str
     """One sentence for people who choose a method."""
 
+    shapes: frozenset[Shape]
+    """Shapes of datasets that it learns from; a run on another is refused before it begins."""
+
     def encode(self, row: Mapping[str, Any], text: ChatText) -> Example:
         """Turn a row into tokens. Raises: InvalidInput: the row is not of a shape this method learns from."""
 
@@ -57,6 +62,17 @@ class Method(Protocol):
 
         ``total / weight`` is the mean that people see. ``total`` must not depend on how rows are put into batches.
         """
+
+
+def check_shape(method: str, shape: str) -> None:
+    """Refuse a dataset of a shape that a method does not learn from. Raises: InvalidInput: with what would do."""
+    known = METHODS.get(method).shapes
+    if shape not in known:
+        raise InvalidInput(
+            f"the dataset's rows are of the shape {shape}, from which the method {method} does not learn; it takes "
+            f"{', '.join(sorted(known))}. Import the data with columns that make such rows, for instance "
+            "{prompt: text, completion: label} or {prompt: prompt, completion: chosen}"
+        )
 
 
 METHODS: Registry[Method] = Registry(

@@ -1,16 +1,15 @@
 """File formats as plug-ins: each file here registers one importer. How to add one: ADDING.md beside it.
 
 An importer reads an open binary file and yields, in order, a ``Record`` for each row and a ``Malformed`` for each piece
-that is not one, so that nothing is dropped and one rule (``tunery.datasets.reading``) decides what happens to it. It
+that is not one, so that nothing is dropped and one rule (``tunery.datasets.quarantine``) decides what happens to it. It
 holds no more than one row in memory and raises only where the rest of the file cannot be read at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from tunery.errors import FormatInvalid
 from tunery.plugins import Registry
@@ -18,16 +17,14 @@ from tunery.plugins import Registry
 __all__ = ["IMPORTERS", "Importer", "Malformed", "Record", "guess_format"]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A row as it stands in the file, and the line it begins on (the first is 1)."""
 
     line: int
     values: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Malformed:
+class Malformed(NamedTuple):
     """A piece of the file that is no row: the line it begins on, why, and its text (at most ``EXCERPT`` characters)."""
 
     line: int
@@ -40,11 +37,19 @@ Importer: TypeAlias = Callable[[BinaryIO, int], Iterator[Record | Malformed]]
 
 IMPORTERS: Registry[Importer] = Registry(
     "importer",
-    ("tunery.datasets.formats.jsonl", "tunery.datasets.formats.json_file", "tunery.datasets.formats.csv_file"),
+    tuple(f"{__name__}.{module}" for module in ("jsonl", "json_file", "csv_file", "text_file")),
 )
 """Every known file format by name; a package adds its own by an entry point in the group ``tunery.importer``."""
 
-_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv"}
+_ENDINGS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".txt": "text",
+}
 
 
 def guess_format(name: str) -> str:

@@ -1,4 +1,7 @@
-"""``csv``: a header line, then one row a record; separated by comma, semicolon or tab, as the header is."""
+"""``csv`` and ``tsv``: a header line, then one row a record.
+
+``csv`` is separated by comma, semicolon or tab, as its header is; ``tsv`` by tabs. Both quote as RFC 4180 has it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from tunery.datasets.formats import IMPORTERS, Malformed, Record
 from tunery.datasets.formats.lines import EXCERPT, excerpt, read_lines, utf8_fault
 from tunery.errors import FormatInvalid
 
-__all__ = ["import_csv"]
+__all__ = ["import_csv", "import_tsv"]
 
 
 @IMPORTERS.register("csv")
@@ -20,11 +23,21 @@ def import_csv(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malforme
     Raises:
         FormatInvalid: There is no header, or two of its columns have one name.
     """
-    csv.field_size_limit(max_row_bytes)  # of the whole process; this is the only reader of CSV in it
     lines = _Lines(file, max_row_bytes)
     first = next(lines, "")
-    header = _header(first)
-    delimiter = _delimiter(first)
+    yield from _records(lines, first, max(",;\t", key=first.count), max_row_bytes)
+
+
+@IMPORTERS.register("tsv")
+def import_tsv(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malformed]:
+    """Read records separated by tabs; as ``csv`` otherwise."""
+    lines = _Lines(file, max_row_bytes)
+    yield from _records(lines, next(lines, ""), "\t", max_row_bytes)
+
+
+def _records(lines: _Lines, first: str, delimiter: str, max_row_bytes: int) -> Iterator[Record | Malformed]:
+    csv.field_size_limit(max_row_bytes)  # of the whole process; this is the only reader of CSV in it
+    header = _header(first, delimiter)
     lines.start_record()
     records = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -44,11 +57,11 @@ def import_csv(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malforme
         lines.start_record()
 
 
-def _header(line: str) -> list[str]:
+def _header(line: str, delimiter: str) -> list[str]:
     if not line.strip():
         raise FormatInvalid("the file is empty, or its first line is; a CSV file begins with the names of its columns")
     try:
-        names = next(csv.reader([line], delimiter=_delimiter(line), strict=True))
+        names = next(csv.reader([line], delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise FormatInvalid(f"line 1: {_reason(error)}") from error
     if twice := [name for name in names if names.count(name) > 1]:
@@ -56,10 +69,6 @@ def _header(line: str) -> list[str]:
     if any(not name.strip() or not name.isprintable() for name in names):
         raise FormatInvalid("line 1: a column has no readable name; the first line must hold the names of the columns")
     return names
-
-
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
 
 
 class _Lines(Iterator[str]):

@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from tunery.datasets.formats.encodings import UNREADABLE
 from tunery.errors import FormatInvalid
 
 __all__ = ["EXCERPT", "Line", "excerpt", "read_lines", "refuse_other_kinds", "utf8_fault"]
@@ -15,10 +16,9 @@ EXCERPT = 1000
 
 _PIECE = 1 << 16
 _OTHER_KINDS = (
-    (codecs.BOM_UTF32_LE, "UTF-32 text"),
-    (codecs.BOM_UTF32_BE, "UTF-32 text"),
-    (codecs.BOM_UTF16_LE, "UTF-16 text"),
+    (codecs.BOM_UTF16_LE, "UTF-16 or UTF-32 text"),
     (codecs.BOM_UTF16_BE, "UTF-16 text"),
+    (codecs.BOM_UTF32_BE, "UTF-32 text"),
     (b"\x1f\x8b", "a gzip file"),
     (b"PK\x03\x04", "a zip file (or a spreadsheet)"),
     (b"PAR1", "a Parquet file"),
@@ -34,7 +34,7 @@ class Line(NamedTuple):
         number: The first is 1.
         data: Its bytes with the line end; of a cut one the beginning.
         whole: Whether it was no longer than the limit.
-        quotes: Number of double quotes in all of it.
+        quotes: Number of double quotes in all of a cut one.
     """
 
     number: int
@@ -58,7 +58,7 @@ def read_lines(file: BinaryIO, max_bytes: int) -> Iterator[Line]:
             refuse_other_kinds(data)
             data = data.removeprefix(codecs.BOM_UTF8)
         if len(data) <= max_bytes:
-            yield Line(number, data, True, data.count(b'"'))
+            yield Line(number, data, True, 0)
             continue
         quotes, last = data.count(b'"'), data
         while last and not last.endswith(b"\n"):
@@ -76,9 +76,11 @@ def refuse_other_kinds(head: bytes) -> None:
 
 def utf8_fault(error: UnicodeDecodeError) -> str:
     """Return the reason for a line whose bytes are not UTF-8."""
+    if error.object.startswith(UNREADABLE, error.start):
+        return f"bytes that are no text in the file's encoding (place {error.start + 1} of the line in UTF-8)"
     return (
         f"not UTF-8: byte 0x{error.object[error.start]:02x} at place {error.start + 1} of the line; "
-        "convert the file (iconv -f latin1 -t utf-8)"
+        "declare the file's encoding (encoding: cp1252), or convert it"
     )
 
 

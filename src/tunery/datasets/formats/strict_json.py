@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ MAX_DEPTH = 64
 """Deepest nesting of arrays and objects that is read."""
 
 _MAX_DIGITS = 300
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonFault(ValueError):
@@ -61,9 +63,11 @@ class StrictJson:
             raise JsonFault(f"{_lower(error.msg)} at column {error.pos - line_start + 1}") from error
         except RecursionError as error:
             raise JsonFault(f"nested deeper than {MAX_DEPTH} levels") from error
-        if "\\u" in text and _has_lone_surrogate(value):
+        # Most texts have neither, and a look at the text is cheaper than a walk over the value.
+        if _SURROGATE.search(text, start, end) and _has_lone_surrogate(value):
             self._faults.append("a \\u escape is half of a surrogate pair, which is no character")
-        if _deeper_than(value, MAX_DEPTH):
+        openings = text.count("[", start, end) + text.count("{", start, end)
+        if openings > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
             self._faults.append(f"nested deeper than {MAX_DEPTH} levels")
         if self._faults:
             raise JsonFault("; ".join(dict.fromkeys(self._faults[:5])), end)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tunery.datasets.shapes import Shape
 from tunery.errors import InvalidInput
 from tunery.training.ports import METHODS, LossSum
 
@@ -40,6 +41,7 @@ class Sft:
     """Learns to produce the answers of the rows."""
 
     summary = "Supervised fine-tuning: learn to give the answers that the rows give."
+    shapes: frozenset[Shape] = frozenset({"chat", "completion", "text"})
 
     def encode(self, row: Mapping[str, Any], text: ChatText) -> SftExample:
         """Tokenize a row of messages, of prompt and completion, or of text."""
@@ -77,9 +79,11 @@ class Sft:
 
 
 def _tokens(row: Mapping[str, Any], text: ChatText) -> Tokens:
+    if row.get("tools") or any(message.get("tool_calls") for message in row.get("messages", ())):
+        raise InvalidInput("it uses tools (tools, tool_calls), which sft does not train yet")
     if "messages" in row:
         return text.chat(row["messages"])
-    if "prompt" in row:
+    if "prompt" in row and "completion" in row:
         return text.completion(row["prompt"], row["completion"])
     if "text" in row:
         return text.plain(row["text"])
