@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="Log lines for people or for machines.")
     offline: bool = Field(False, description="Never ask the Hugging Face Hub; use only what its cache holds.")
+    hub_token_shared: bool = Field(
+        False,
+        description="Let every tenant fetch with this server's HF_TOKEN and cache; else the first alone does, and the "
+        "others get what is public.",
+    )
     threads: int = Field(0, ge=0, description="CPU threads for training and inference; 0 means all physical cores.")
     engine: str = Field("llama.cpp", description="Inference engine for evaluation and serving where none is named.")
     engine_slots: int = Field(8, ge=1, le=64, description="Answers that one engine writes at the same time.")

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ from tunery.errors import (
     Unavailable,
     UnsafeFormat,
 )
+from tunery.identity.tables import Tenant
 from tunery.kit.actor import Actor
 from tunery.kit.ids import new_id
 from tunery.platform.ground import Ground
@@ -122,27 +124,28 @@ def test_a_branch_that_moved_is_another_source_and_a_commit_stays_one(
 def test_without_the_hub_its_cache_serves_and_what_it_lacks_is_named(
     hub: HubServer,
     ground: Ground,
+    actor: Actor,
     context: Context,
     model: dict[str, bytes],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hub.add("org/tiny", **model)
-    fetch_from_hub(context(), pin_revision(ground, "org/tiny"), tmp_path / "first")
+    fetch_from_hub(context(), pin_revision(ground, actor.tenant_id, "org/tiny"), tmp_path / "first")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens there
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        assert pin_revision(ground, "org/tiny") == of(hub)
+        assert pin_revision(ground, actor.tenant_id, "org/tiny") == of(hub)
         fetch_from_hub(context(), of(hub), tmp_path / "second")
         with pytest.raises(Unavailable, match="HF_ENDPOINT"):
-            pin_revision(ground, "org/other")
+            pin_revision(ground, actor.tenant_id, "org/other")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     asked = len(hub.asked)
-    assert pin_revision(ground, "org/tiny") == of(hub)
+    assert pin_revision(ground, actor.tenant_id, "org/tiny") == of(hub)
     fetch_from_hub(context(), of(hub), tmp_path / "third")
     with pytest.raises(Unavailable, match="offline"):
-        pin_revision(ground, "org/other")
+        pin_revision(ground, actor.tenant_id, "org/other")
     assert len(hub.asked) == asked
     names = ["README.md", "config.json", "model.safetensors"]
     for folder in ("first", "second", "third"):
@@ -160,30 +163,65 @@ def test_without_the_hub_its_cache_serves_and_what_it_lacks_is_named(
     ],
 )
 def test_what_cannot_be_read_is_said_before_anything_starts(
-    hub: HubServer, ground: Ground, text: str, error: type[TuneryError], words: str
+    hub: HubServer, ground: Ground, actor: Actor, text: str, error: type[TuneryError], words: str
 ) -> None:
     hub.add("org/tiny")
     hub.add("org/gated").token = "secret"
     private = hub.add("org/private")
     private.token, private.code = "secret", "RepoNotFound"
     with pytest.raises(error, match=words):
-        pin_revision(ground, text)
+        pin_revision(ground, actor.tenant_id, text)
 
 
-def test_the_token_opens_what_is_gated(
+def test_the_token_opens_what_is_gated_to_the_operator_tenant(
     hub: HubServer,
     ground: Ground,
+    actor: Actor,
     context: Context,
     model: dict[str, bytes],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    make_operator(ground, actor)
     hub.add("org/tiny", **model).token = "secret"
     with pytest.raises(Refused, match="HF_TOKEN"):
         fetch_from_hub(context(), of(hub), tmp_path / "none")
     monkeypatch.setenv("HF_TOKEN", "secret")
-    assert fetch_from_hub(context(), pin_revision(ground, "org/tiny"), tmp_path / "out") == "apache-2.0"
+    pinned = pin_revision(ground, actor.tenant_id, "org/tiny")
+    assert fetch_from_hub(context(), pinned, tmp_path / "out") == "apache-2.0"
     assert "secret" not in (ground.settings.home / "logs" / "hub.log").read_text()
+
+
+def test_another_tenant_has_neither_the_token_nor_what_it_fetched_unless_they_are_shared(
+    hub: HubServer,
+    ground: Ground,
+    actor: Actor,
+    stranger: Actor,
+    context: Context,
+    model: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_operator(ground, actor)
+    hub.add("org/open", **model)
+    hub.add("org/tiny", **model).token = "secret"
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    (tmp_path / "hf").mkdir(exist_ok=True)
+    (tmp_path / "hf" / "token").write_text("secret")
+    fetch_from_hub(context(), pin_revision(ground, actor.tenant_id, "org/tiny"), tmp_path / "out")
+    with pytest.raises(Refused, match="does not serve your tenant"):
+        pin_revision(ground, stranger.tenant_id, "org/tiny")
+    assert pin_revision(ground, stranger.tenant_id, "org/open") == of(hub, "org/open")
+    shared = replace(ground, settings=ground.settings.model_copy(update={"hub_token_shared": True}))
+    assert pin_revision(shared, stranger.tenant_id, "org/tiny") == of(hub)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # what lies in the server's cache is not handed out either
+    with pytest.raises(Unavailable, match="not whole in the Hub's cache"):
+        pin_revision(ground, stranger.tenant_id, "org/tiny")
+
+
+def make_operator(ground: Ground, actor: Actor) -> None:
+    with ground.database.system_session("a test makes the operator tenant") as session:
+        session.get_one(Tenant, actor.tenant_id).is_operator = True
 
 
 @pytest.mark.parametrize(
@@ -240,7 +278,7 @@ def test_a_cancelled_download_ends_and_leaves_nothing(hub: HubServer, ground: Gr
     with pytest.raises(Cancelled):
         obtain_base(job, BaseSource(of(hub)))
     assert hub.sent < 47 * 1024 * 1024
-    assert not list((ground.settings.home.parent / "hf").rglob("*.incomplete")), "it was ended by force"
+    assert not list((ground.settings.home / "cache" / "hub").rglob("*.incomplete")), "it was ended by force"
     assert not any((ground.settings.home / "scratch").iterdir())
     assert not downloading()
     with ground.database.session(job.tenant_id, read_only=True) as session:
@@ -248,7 +286,7 @@ def test_a_cancelled_download_ends_and_leaves_nothing(hub: HubServer, ground: Gr
 
 
 def test_a_killed_download_goes_on_with_the_files_that_were_not_there(
-    hub: HubServer, ground: Ground, context: Context, model: dict[str, bytes], tmp_path: Path
+    hub: HubServer, ground: Ground, actor: Actor, context: Context, tmp_path: Path
 ) -> None:
     first, second = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
     hub.add("org/tiny", config__json=b"{}")
@@ -264,7 +302,8 @@ def test_a_killed_download_goes_on_with_the_files_that_were_not_there(
 
     thread = threading.Thread(target=fetch)
     thread.start()
-    snapshot = tmp_path / "hf/hub/models--org--tiny/snapshots" / commit_of("org/tiny")
+    cache = ground.settings.home / "cache" / "hub" / actor.tenant_id / "hub"
+    snapshot = cache / "models--org--tiny" / "snapshots" / commit_of("org/tiny")
     deadline = time.monotonic() + 30
     while not ((snapshot / first).exists() and (snapshot / "config.json").exists() and hub.got(second)):
         assert time.monotonic() < deadline

@@ -25,6 +25,7 @@ __all__ = [
     "bootstrap",
     "create_tenant",
     "create_token",
+    "is_operator",
     "list_tokens",
     "own_reference",
     "revoke_token",
@@ -82,6 +83,12 @@ def create_tenant(ground: Ground, actor: Actor, wish: TenantCreate) -> tuple[Ten
         _, token = _issue(session, new_actor, user, TokenCreate(name="first", roles=["model_admin"]))
         audit.record(session, actor, "tenant_created", wish.name)
         return tenant, token
+
+
+def is_operator(session: TenantSession) -> bool:
+    """Tell whether the session's tenant is the operator: the first, to which the server itself belongs."""
+    tenant = session.get(Tenant, session.tenant_id)
+    return tenant is not None and tenant.is_operator
 
 
 def create_token(session: TenantSession, actor: Actor, wish: TokenCreate) -> tuple[ApiToken, str]:

@@ -83,7 +83,7 @@ def pin_base(ground: Ground, tenant_id: str, source: BaseSource) -> BaseSource:
         NotFound: Nothing of that name. Refused: the Hub's token does not open it. Unavailable: the Hub is away.
     """
     if source.kind == "hub":
-        return replace(source, text=pin_revision(ground, source.text))
+        return replace(source, text=pin_revision(ground, tenant_id, source.text))
     if source.kind != "registered":
         return source
     with ground.database.session(tenant_id, read_only=True) as session:

@@ -2,6 +2,9 @@
 
 The Hub's own client does the work, so its variables (``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE``, ``HF_HOME``)
 and its cache hold: a file that arrived whole is never fetched again. Pickle files and code are never fetched at all.
+
+The token and the cache are the server's: they serve the operator tenant, and others only where the setting
+``hub_token_shared`` says so. What is gated would else be anybody's: by the token, or by what it left in the cache.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from tunery.errors import (
     Unavailable,
     UnsafeFormat,
 )
+from tunery.identity.operations import is_operator
 from tunery.kit.digests import sha256_file
 from tunery.kit.extras import require
 from tunery.platform.compute import ENTRIES, run_in_child
@@ -42,6 +46,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LICENSE = re.compile(r"---\n(?:(?!---).*\n)*?license: *['\"]?([\w.+-]{1,100})['\"]? *\n")
 """In the YAML head of a model card."""
 _CARD_HEAD = 16_384
+_NOT_YOURS = (
+    "this server's HF_TOKEN does not serve your tenant (its operator may set TUNERY_HUB_TOKEN_SHARED); download the "
+    "model yourself and name its folder"
+)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _NEEDED = (
     "model.safetensors",
@@ -68,7 +76,7 @@ ENTRIES.register("registry.resolve_commit")("tunery.registry.hub:resolve_commit"
 ENTRIES.register("registry.fetch_snapshot")("tunery.registry.hub:fetch_snapshot")
 
 
-def pin_revision(ground: Ground, text: str) -> str:
+def pin_revision(ground: Ground, tenant_id: str, text: str) -> str:
     """Return ``org/name@COMMIT`` for ``org/name[@revision]``; where the Hub is away, by what its cache knows.
 
     Raises:
@@ -78,7 +86,7 @@ def pin_revision(ground: Ground, text: str) -> str:
     if _COMMIT.fullmatch(revision):
         return text
     order = {"repository": repository, "revision": revision or None}
-    found = _in_child("registry.resolve_commit", ground, order, lambda event: None, lambda: False)
+    found = _in_child("registry.resolve_commit", ground, tenant_id, order, lambda event: None, lambda: False)
     # The Hub's client may have read the revision's name as a path in its cache.
     if not _COMMIT.fullmatch(found["commit"]):
         raise NotFound(f"{repository} has no revision {revision or 'main'!r} that can be pinned to a commit")
@@ -97,6 +105,7 @@ def fetch_from_hub(context: JobContext, pinned: str, out_dir: Path) -> str | Non
     found = _in_child(
         "registry.fetch_snapshot",
         context.ground,
+        context.tenant_id,
         order,
         lambda event: context.progress(event, always=False),
         context.cancelled,
@@ -149,19 +158,31 @@ def fetch_snapshot(
 def _in_child(
     entry: str,
     ground: Ground,
+    tenant_id: str,
     order: dict[str, Any],
     on_event: Callable[[dict[str, Any]], None],
     cancelled: Callable[[], bool],
 ) -> dict[str, Any]:
-    environment = {"HF_HUB_DISABLE_TELEMETRY": "1"} | ({"HF_HUB_OFFLINE": "1"} if ground.settings.offline else {})
     return run_in_child(
         entry,
         order,
         log_path=ground.settings.folder("logs") / "hub.log",
         on_event=on_event,
         cancelled=cancelled,
-        environment=environment,
+        environment=_environment(ground, tenant_id),
     )
+
+
+def _environment(ground: Ground, tenant_id: str) -> dict[str, str]:
+    """Return the variables of the Hub's client; a tenant that may not use the token has a cache of its own, too."""
+    found = {"HF_HUB_DISABLE_TELEMETRY": "1"} | ({"HF_HUB_OFFLINE": "1"} if ground.settings.offline else {})
+    with ground.database.session(tenant_id, read_only=True) as session:
+        if ground.settings.hub_token_shared or is_operator(session):
+            return found
+    own = ground.settings.folder("cache", "hub", tenant_id)
+    folders = {"HF_HOME": own, "HF_HUB_CACHE": own / "hub", "HF_XET_CACHE": own / "xet", "HF_TOKEN_PATH": own / "token"}
+    nobody = {"HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": "", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    return found | nobody | {name: str(path) for name, path in folders.items()}
 
 
 def _is_offline() -> bool:
@@ -249,15 +270,17 @@ def _translated(error: Exception, repository: str, revision: str | None) -> Tune
     answered = next((e for e in chain if getattr(e, "response", None) is not None), None)
     status = answered.response.status_code if answered else None  # type: ignore[attr-defined]
     known = isinstance(answered, RepositoryNotFoundError) and not isinstance(answered, GatedRepoError)
+    anonymous = constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
     if not known and (status in (401, 403) or isinstance(answered, GatedRepoError)):
+        if anonymous:
+            return Refused(f"{repository} is gated, and {_NOT_YOURS}")
         return Refused(
             f"{repository} is gated, or HF_TOKEN may not read it: ask for access on its page, then set HF_TOKEN to a "
             f"token of the account that has it"
         )
     if known:
-        return NotFound(
-            f"{constants.ENDPOINT} has no model {repository!r}, or it is private and HF_TOKEN may not read it"
-        )
+        why = _NOT_YOURS if anonymous else "HF_TOKEN may not read it"
+        return NotFound(f"{constants.ENDPOINT} has no model {repository!r}, or it is private and {why}")
     if isinstance(answered, RevisionNotFoundError):
         return NotFound(f"{repository} has no revision {revision!r} at {constants.ENDPOINT}")
     if any(getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) for e in chain):
