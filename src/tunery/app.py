@@ -26,6 +26,7 @@ from tunery.api.docs_page import mount_docs
 from tunery.errors import Conflict, EngineFailed, Refused
 from tunery.identity.authentication import Authenticator
 from tunery.identity.operations import bootstrap
+from tunery.identity.rules import roles_with
 from tunery.identity.tables import ApiToken
 from tunery.platform.db.engine import sqlite_warning
 from tunery.platform.db.migrate import migrate, owner_of
@@ -116,7 +117,7 @@ def build_house(settings: Settings, *, with_worker: bool = True) -> House:
             worker.wake()
         engines.wake()
 
-    mount_routes(app, ground, services, authenticator, authenticator.on_denied, after_commit)
+    mount_routes(app, ground, services, authenticator, authenticator.on_denied, after_commit, roles_with)
     mount_gateway(app, services, engines)
     mount_docs(app)
     answer_problems(app)

@@ -50,6 +50,18 @@ def test_a_viewer_reads_and_does_not_write(client: Client) -> None:
             reader.tenants.create("theirs", "x@example.com")
 
 
+def test_who_may_not_chat_is_told_which_roles_may(client: Client) -> None:
+    token = client.tokens.create("looks only", email="looker@example.com").token
+    with (
+        Client(home=client.settings.home, url="", token=token) as looker,
+        pytest.raises(Forbidden) as denied,
+    ):
+        looker.chat.complete("any", [{"role": "user", "content": "hello"}])
+    assert denied.value.message == (
+        "your roles (viewer) do not allow inference:use; it takes model_developer or ml_engineer or model_admin"
+    )
+
+
 def test_a_revoked_token_works_no_more(client: Client, tunery: Tunery) -> None:
     made = client.tokens.create("short", email="short@example.com")
     assert tunery("tokens", "revoke", made.key_id)[1]["revokedAt"]

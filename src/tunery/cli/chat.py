@@ -19,6 +19,7 @@ from tunery.kit.ids import new_id
 
 noun = Noun("chat", "Talk to a model, or to base and tuned side by side.")
 _ALL = 1000
+_NOTHING = "(the model answered nothing)"
 Turns = list[dict[str, str]]
 
 
@@ -70,7 +71,7 @@ def _ask_once(
 
 def _shown(answers: dict[str, str]) -> Output:
     data = [{"model": model, "answer": answer} for model, answer in answers.items()]
-    return Output(data, _side_by_side(answers) if len(answers) > 1 else Text(plain_text(data[0]["answer"])))
+    return Output(data, _side_by_side(answers) if len(answers) > 1 else _legible(data[0]["answer"]))
 
 
 def _converse(client: Client, names: dict[str, str], before: Turns, options: dict[str, Any]) -> None:
@@ -105,6 +106,8 @@ def _stream(client: Client, name: str, turns: Turns, options: dict[str, Any]) ->
         pieces.append(piece)
         sys.stdout.write(plain_text(piece))
         sys.stdout.flush()
+    if not "".join(pieces).strip():
+        note(_NOTHING)  # beside the answer: a program that reads it gets it as it is
     sys.stdout.write("\n")
     return "".join(pieces)
 
@@ -113,8 +116,12 @@ def _side_by_side(answers: dict[str, str]) -> Table:
     grid = Table(show_lines=True)
     for shown in answers:
         grid.add_column(plain_text(shown), overflow="fold", ratio=1)
-    grid.add_row(*(Text(plain_text(answer)) for answer in answers.values()))
+    grid.add_row(*(_legible(answer) for answer in answers.values()))
     return grid
+
+
+def _legible(answer: str) -> Text:
+    return Text(plain_text(answer)) if answer.strip() else Text(_NOTHING, style="dim")
 
 
 def _base_of(client: Client, model: str) -> str:

@@ -19,7 +19,10 @@ def create_token(
     email: Annotated[str | None, typer.Option(help="Whose it is; made a member if new. Default: your own.")] = None,
     role: Annotated[
         list[str] | None,
-        typer.Option(help="viewer, model_developer, ml_engineer or model_admin; may be repeated. Default: viewer."),
+        typer.Option(
+            help="viewer, model_developer, ml_engineer or model_admin; may be repeated. Default: viewer, "
+            "who only looks; to chat it takes one of the others."
+        ),
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until it ends. Default: never.")] = None,
 ) -> Output:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from tunery.errors import InvalidInput
 
-__all__ = ["ROLES", "hash_secret", "new_token", "permissions_of", "same_secret", "split_token"]
+__all__ = ["ROLES", "hash_secret", "new_token", "permissions_of", "roles_with", "same_secret", "split_token"]
 
 _READ = {
     "models:read", "adapters:read", "registry:search", "datasets:read", "runs:read", "jobs:read", "evaluations:read",
@@ -54,6 +54,12 @@ def permissions_of(roles: Iterable[str]) -> frozenset[str]:
             raise InvalidInput(f"there is no role {role!r}; use one of {', '.join(ROLES)}")
         granted |= ROLES[role]
     return frozenset(granted)
+
+
+def roles_with(permission: str) -> list[str]:
+    """Return the names of the roles that hold a permission."""
+    every = f"{permission.split(':', 1)[0]}:*"
+    return [role for role, granted in ROLES.items() if permission in granted or every in granted]
 
 
 def new_token() -> tuple[str, str, str]:

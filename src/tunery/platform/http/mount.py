@@ -46,6 +46,7 @@ def mount_routes(
     authenticate: Authenticate,
     on_denied: Callable[[Actor, RouteSpec, Request], None],
     after_commit: Callable[[], None],
+    roles_with: Callable[[str], list[str]] = lambda _: [],
 ) -> None:
     """Mount all of ``ROUTES``.
 
@@ -56,6 +57,7 @@ def mount_routes(
         authenticate: Returns who asks, or raises Unauthenticated.
         on_denied: Told of each call that was denied for want of a permission.
         after_commit: Called after each mutating call was committed (wakes the worker).
+        roles_with: Returns the names of the roles that hold a permission; who is denied is told them.
     """
 
     asking = anyio.CapacityLimiter(_ASKING_THREADS)
@@ -68,7 +70,10 @@ def mount_routes(
         public = spec.permission == PUBLIC
         actor = request.state.actor = _NOBODY if public else await in_thread(authenticate, request)
         if not public and not actor.may(spec.permission):
-            raise Forbidden(f"your roles ({', '.join(sorted(actor.roles)) or 'none'}) do not allow {spec.permission}")
+            held, needed = ", ".join(sorted(actor.roles)) or "none", " or ".join(roles_with(spec.permission))
+            raise Forbidden(
+                f"your roles ({held}) do not allow {spec.permission}" + (f"; it takes {needed}" if needed else "")
+            )
 
     async def audited(work: Awaitable[Result], spec: RouteSpec, request: Request) -> Result:
         try:
