@@ -1,8 +1,10 @@
 """Near-duplicates: MinHash signatures, candidates by locality-sensitive hashing, then the exact similarity.
 
-Two texts are near-duplicates when the Jaccard similarity of their sets of five-character shingles is at least
-``SIMILARITY``. Case and runs of white space do not count, nor does wording of 25 characters or more that every fifth
+Two texts are near-duplicates when the Jaccard similarity of their sets of shingles (runs of a few characters) is at
+least a threshold. Case and runs of white space do not count, nor does wording of 25 characters or more that every fifth
 text has (a common instruction, a template): it says nothing about two texts being copies.
+
+A text takes 256 bytes of memory whatever its length; texts are read again where a pair has to be compared.
 
 Source: Broder 1997, "On the resemblance and containment of documents"; Leskovec, Rajaraman and Ullman, "Mining of
 Massive Datasets", section 3.4 (banding).
@@ -10,8 +12,9 @@ Massive Datasets", section 3.4 (banding).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -19,22 +22,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SIMILARITY", "Similarity", "normal_form"]
+__all__ = ["SHINGLE", "SIMILARITY", "Forms", "Similarity", "distinct_forms", "normal_form"]
 
 SIMILARITY = 0.7
-"""Least similarity of near-duplicates. With 32 bands of 4, a pair at 0.7 becomes a candidate with p = 0.9998."""
+"""Least similarity of near-duplicates."""
 
-_BANDS, _BAND_ROWS = 32, 4
-_HASHES = _BANDS * _BAND_ROWS
-_SHINGLE = 5
-_WINDOW = 4 * _SHINGLE + 1  # shingles that begin within 25 characters
+SHINGLE = 5
+"""Characters of a shingle."""
+
+_HASHES = 128
+_MISSED = 1e-3
 _SLACK = 0.12  # three standard errors of an estimate from 128 hashes: 3 * sqrt(0.7 * 0.3 / 128)
+_WORDING = 25  # characters
 _SAMPLE = 4096
 _SAMPLE_CHARACTERS = 2000
 _COMMON = 0.2
 _LEAST_SAMPLE = 50
-_BATCH = 2048
-_ALL_PAIRS = 48
+_BATCH_CHARACTERS = 1_000_000
+_ALL_PAIRS = 24
+_CHUNK = 65_536
 
 
 def normal_form(text: str) -> str:
@@ -42,16 +48,60 @@ def normal_form(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def _digest(form: str) -> bytes:
+    return blake3(form.encode("utf-8", "surrogatepass")).digest(16)
+
+
+class Forms(Sequence[str]):
+    """Normal forms of chosen texts, made when they are asked for.
+
+    Attributes:
+        rows: The index of each among all texts.
+    """
+
+    def __init__(self, texts: Sequence[str], rows: Sequence[int]) -> None:
+        self.rows = rows
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return normal_form(self._texts[self.rows[index]])
+
+
+def distinct_forms(texts: Sequence[str]) -> tuple[Forms, list[int]]:
+    """Return the distinct normal forms in the order of their digests, and the index of each text's among them."""
+    import numpy as np
+
+    digests = np.empty(len(texts), "V16")
+    for row in range(len(texts)):
+        digests[row] = _digest(normal_form(texts[row]))
+    halves = digests.view(np.uint64).reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))
+    starts = np.ones(len(order), np.bool_)
+    starts[1:] = (halves[order[1:]] != halves[order[:-1]]).any(axis=1)
+    index = np.empty(len(order), np.int64)
+    index[order] = np.cumsum(starts) - 1
+    return Forms(texts, order[starts].tolist()), index.tolist()
+
+
 class Similarity:
     """Compares texts with each other.
 
     Args:
         texts: Distinct texts in normal form, in an order that does not depend on the file (sorted): the sample that
-            tells common wording, and the choice among very many candidates, go by it.
+            tells common wording, and the choice among very many candidates, go by it. They may lie on the disk: each
+            is asked for by its index when it is needed.
+        threshold: Least similarity of near-duplicates, 0.5 to 1.
+        shingle: Characters of a shingle.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], threshold: float = SIMILARITY, shingle: int = SHINGLE) -> None:
         self._texts = texts
+        self._threshold = threshold
+        self._shingle = shingle
+        self._stride = max(1, round(_WORDING / shingle) - 1) * shingle + 1
         self._common = self._common_windows()
 
     def groups(self) -> list[int]:
@@ -64,126 +114,201 @@ class Similarity:
                 text = parents[text]
             return text
 
-        for first, second in self._likely_pairs(seed=1):
+        def apart(pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+            return _differ(_roots(parents), pairs)
+
+        for first, second in self._likely_pairs(seed=1, wanted=apart):
             a, b = sorted((root(first), root(second)))
-            if a != b and self.jaccard(first, second) >= SIMILARITY:
+            if a != b and self.jaccard(first, second) >= self._threshold:
                 parents[b] = a
-        return [root(text) for text in range(len(parents))]
+        found: list[int] = _roots(parents).tolist()
+        return found
 
     def pairs_across(self, sides: Sequence[int]) -> list[tuple[int, int]]:
         """Return near-duplicates whose sides differ, found by hash functions other than those of ``groups``."""
-        return [
-            (first, second)
-            for first, second in self._likely_pairs(seed=2)
-            if sides[first] != sides[second] and self.jaccard(first, second) >= SIMILARITY
-        ]
-
-    def _likely_pairs(self, seed: int) -> list[tuple[int, int]]:
-        """Return pairs that are likely near-duplicates, the likeliest first."""
         import numpy as np
 
-        if len(self._texts) < 2:
-            return []
-        signatures = self._signatures(seed)
-        candidates = _candidates(signatures)
-        agreement = _agreement(signatures, candidates)
-        order = np.argsort(-agreement, kind="stable")
-        likely = candidates[order[agreement[order] >= SIMILARITY - _SLACK]]
-        return [(int(first), int(second)) for first, second in likely]
+        likely = self._likely_pairs(seed=2, wanted=partial(_differ, np.asarray(sides, np.int64)))
+        return [(first, second) for first, second in likely if self.jaccard(first, second) >= self._threshold]
 
     def jaccard(self, first: int, second: int) -> float:
         """Return the exact similarity of two texts."""
         import numpy as np
 
-        a, b = self._shingles(self._texts[first]), self._shingles(self._texts[second])
+        a, b = (np.unique(self._shingles([self._texts[text]])[0]) for text in (first, second))
         both = len(np.intersect1d(a, b, assume_unique=True))
         return both / (len(a) + len(b) - both)
 
-    def _signatures(self, seed: int) -> NDArray[np.uint32]:
+    def _likely_pairs(self, seed: int, wanted: Callable[[NDArray[np.int64]], NDArray[np.bool_]]) -> Iterator[list[int]]:
+        """Yield pairs that are likely near-duplicates, each once, band by band, the likeliest of a band first."""
+        import numpy as np
+
+        count = len(self._texts)
+        if count < 2:
+            return
+        signatures = self._signatures(seed)
+        rows = _band_rows(self._threshold)
+        seen = np.empty(0, np.int64)
+        for start in range(0, _HASHES - rows + 1, rows):
+            pairs = _candidates(np.ascontiguousarray(signatures[:, start : start + rows]))
+            pairs = pairs[wanted(pairs)]
+            codes = pairs[:, 0] * count + pairs[:, 1]
+            pairs = pairs[~np.isin(codes, seen)]
+            agreement = _agreement(signatures, pairs)
+            order = np.argsort(-agreement, kind="stable")
+            pairs = pairs[order[agreement[order] >= self._threshold - _SLACK]]
+            seen = np.union1d(seen, pairs[:, 0] * count + pairs[:, 1])
+            for chunk in np.array_split(pairs, len(pairs) // _CHUNK + 1):
+                yield from chunk.tolist()
+
+    def _signatures(self, seed: int) -> NDArray[np.uint16]:
+        """Return 128 hashes a text. Sixteen bits of each do: one pair of hashes in 65,536 agrees by chance."""
         import numpy as np
         from rensa import RMinHash
 
-        parts = []
-        for start in range(0, len(self._texts), _BATCH):
-            sets = [self._shingles(text) for text in self._texts[start : start + _BATCH]]
-            offsets = np.concatenate([[0], np.cumsum([len(found) for found in sets])]).astype(np.uint64)
-            matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(sets), offsets, _HASHES, seed)
-            parts.append(np.array(matrix.to_rows(), np.uint32))
-        return np.concatenate(parts)
+        signatures = np.empty((len(self._texts), _HASHES), np.uint16)
+        for start, texts in self._batches():
+            hashes, offsets = self._shingles(texts)
+            matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, _HASHES, seed)
+            signatures[start : start + len(texts)] = np.array(matrix.to_rows(), np.uint32) & 0xFFFF
+        return signatures
 
-    def _shingles(self, text: str) -> NDArray[np.uint64]:
-        """Return the text's shingles as sorted 64-bit hashes; the whole text as one where none says anything."""
+    def _batches(self) -> Iterator[tuple[int, list[str]]]:
+        held: list[str] = []
+        start = size = 0
+        for index in range(len(self._texts)):
+            text = self._texts[index]
+            held.append(text)
+            size += len(text)
+            if size >= _BATCH_CHARACTERS:
+                yield start, held
+                held, start, size = [], index + 1, 0
+        if held:
+            yield start, held
+
+    def _shingles(self, texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Return the shingles of texts as 64-bit hashes, and where each text's begin (and the last one's end).
+
+        A text that has none, or none that says anything, is one shingle as a whole.
+        """
         import numpy as np
 
-        shingles = _hashes(text)
-        if len(self._common) and len(windows := _windows(shingles)):
-            found = self._common[np.searchsorted(self._common, windows) % len(self._common)] == windows
-            edges = np.zeros(len(shingles) + 1, np.int64)
-            edges[: len(windows)] += found
-            edges[_WINDOW : _WINDOW + len(windows)] -= found
-            shingles = shingles[np.cumsum(edges)[:-1] == 0]
-        if len(shingles):
-            return np.unique(shingles)
-        return np.frombuffer(blake3(text.encode("utf-8", "surrogatepass")).digest(8), np.uint64)
+        points, lengths = _code_points(texts)
+        hashes = _hashes(points, self._shingle)
+        kept = _within(lengths, self._shingle, len(hashes))
+        if len(self._common):
+            kept &= ~self._covered(hashes, lengths)
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        totals = np.concatenate([[0], np.cumsum(kept)])
+        offsets = totals[np.minimum(starts, len(kept))]
+        hashes = hashes[kept]
+        mute = np.flatnonzero(np.diff(offsets) == 0)
+        if len(mute):
+            whole = np.frombuffer(b"".join(_digest(texts[i])[:8] for i in mute), np.uint64)
+            hashes = np.insert(hashes, offsets[mute], whole)
+            offsets[1:] += np.cumsum(np.isin(np.arange(len(texts)), mute))
+        return hashes, offsets.astype(np.uint64)
+
+    def _covered(self, hashes: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which shingles lie in wording that many texts share."""
+        import numpy as np
+
+        windows = _windows(hashes, self._shingle, self._stride)
+        found = self._common[np.searchsorted(self._common, windows) % len(self._common)] == windows
+        found &= _within(lengths, self._stride + self._shingle - 1, len(windows))
+        edges = np.zeros(len(hashes) + 1, np.int64)
+        edges[: len(windows)] += found
+        edges[self._stride : self._stride + len(windows)] -= found
+        covered: NDArray[np.bool_] = np.cumsum(edges)[:-1] > 0
+        return covered
 
     def _common_windows(self) -> NDArray[np.uint64]:
         """Return hashes of the wording that many texts share, told by a sample."""
         import numpy as np
 
-        step = max(1, len(self._texts) // _SAMPLE)
-        chosen = [self._texts[i][:_SAMPLE_CHARACTERS] for i in range(0, len(self._texts), step)]
+        chosen = range(0, len(self._texts), max(1, len(self._texts) // _SAMPLE))
         if len(chosen) < _LEAST_SAMPLE:
             return np.empty(0, np.uint64)
-        windows = np.concatenate([np.unique(_windows(_hashes(text))) for text in chosen])
-        found, counts = np.unique(windows, return_counts=True)
+        windows = []
+        for index in chosen:
+            points, _ = _code_points([self._texts[index][:_SAMPLE_CHARACTERS]])
+            windows.append(np.unique(_windows(_hashes(points, self._shingle), self._shingle, self._stride)))
+        found, counts = np.unique(np.concatenate(windows), return_counts=True)
         return found[counts >= _COMMON * len(chosen)]
 
 
-def _hashes(text: str) -> NDArray[np.uint64]:
-    """Return the hash of each shingle in order: a polynomial modulo 2**64 in the code points."""
+def _band_rows(threshold: float) -> int:
+    """Return how many hashes make up a band: the most that let a pair at the threshold pass by once in a thousand."""
+    return max(rows for rows in range(1, 17) if rows == 1 or (1 - threshold**rows) ** (_HASHES // rows) <= _MISSED)
+
+
+def _roots(parents: list[int]) -> NDArray[np.int64]:
     import numpy as np
 
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-    return _combined([points[offset : len(points) - _SHINGLE + 1 + offset] for offset in range(_SHINGLE)])
+    roots = np.array(parents, np.int64)
+    while (higher := roots[roots]).tobytes() != roots.tobytes():
+        roots = higher
+    return roots
 
 
-def _windows(shingles: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the hash of each run of ``_WINDOW`` shingles, which together are 25 characters."""
-    last = len(shingles) - _WINDOW + 1
-    return _combined([shingles[offset : last + offset] for offset in range(0, _WINDOW, _SHINGLE)])
+def _differ(values: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    differ: NDArray[np.bool_] = values[pairs[:, 0]] != values[pairs[:, 1]]
+    return differ
 
 
-def _combined(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+def _code_points(texts: list[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     import numpy as np
 
-    if len(parts[-1]) == 0 or len(parts[0]) != len(parts[-1]):
-        return np.empty(0, np.uint64)
-    combined = np.zeros(len(parts[0]), np.uint64)
-    for part in parts:
-        combined = combined * np.uint64(6364136223846793005) + part  # Knuth's factor for multiplicative hashing
+    points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    return points, np.array([len(text) for text in texts], np.int64)
+
+
+def _within(lengths: NDArray[np.int64], width: int, count: int) -> NDArray[np.bool_]:
+    """Tell for each place of the joined texts whether ``width`` characters from it are of one text."""
+    import numpy as np
+
+    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(int(lengths.sum()))
+    within: NDArray[np.bool_] = left[:count] >= width
+    return within
+
+
+def _hashes(points: NDArray[np.uint64], shingle: int) -> NDArray[np.uint64]:
+    """Return the hash of the shingle at each place: a polynomial modulo 2**64 in the code points."""
+    return _combined(points, range(shingle))
+
+
+def _windows(hashes: NDArray[np.uint64], shingle: int, stride: int) -> NDArray[np.uint64]:
+    """Return the hash of each run of ``stride`` shingles."""
+    return _combined(hashes, range(0, stride, shingle))
+
+
+def _combined(values: NDArray[np.uint64], places: range) -> NDArray[np.uint64]:
+    import numpy as np
+
+    count = max(0, len(values) - places[-1])
+    combined = np.zeros(count, np.uint64)
+    for place in places:
+        combined *= np.uint64(6364136223846793005)  # Knuth's factor for multiplicative hashing
+        combined += values[place : place + count]
     return combined
 
 
-def _candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return pairs that agree in a whole band: int64 [pairs, 2], sorted, each once."""
+def _candidates(band: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Return pairs of rows that agree in a whole band: int64 [pairs, 2], the lesser index first."""
     import numpy as np
 
-    count = len(signatures)
-    found = [np.empty((0, 2), np.int64)]
-    for band in range(_BANDS):
-        columns = np.ascontiguousarray(signatures[:, band * _BAND_ROWS : (band + 1) * _BAND_ROWS]).view(np.uint64)
-        key = columns[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ columns[:, 1]
-        order = np.argsort(key, kind="stable")
-        bounds = np.concatenate([[0], np.flatnonzero(np.diff(key[order])) + 1, [count]])
-        sizes = np.diff(bounds)
-        twos = bounds[:-1][sizes == 2]
-        found.append(np.stack([order[twos], order[twos + 1]], axis=1))
-        larger = sizes > 2
-        for start, size in zip(bounds[:-1][larger], sizes[larger], strict=True):
-            found.extend(_pairs_within(order[start : start + size]))
-    pairs = np.concatenate(found)
-    codes = np.unique(pairs.min(axis=1) * count + pairs.max(axis=1))
-    return np.stack([codes // count, codes % count], axis=1)
+    key = np.zeros(len(band), np.uint64)
+    for column in band.T:
+        key = key * np.uint64(0x9E3779B97F4A7C15) + column
+    order = np.argsort(key, kind="stable")
+    bounds = np.concatenate([[0], np.flatnonzero(np.diff(key[order])) + 1, [len(band)]])
+    sizes = np.diff(bounds)
+    twos = bounds[:-1][sizes == 2]
+    found = [np.stack([order[twos], order[twos + 1]], axis=1)]
+    larger = sizes > 2
+    for start, size in zip(bounds[:-1][larger], sizes[larger], strict=True):
+        found.extend(_pairs_within(order[start : start + size]))
+    return np.concatenate(found)
 
 
 def _pairs_within(members: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -195,15 +320,15 @@ def _pairs_within(members: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         yield np.stack([members[first], members[second]], axis=1)
     else:
         yield np.stack([np.full(len(members) - 1, members[0]), members[1:]], axis=1)
-        yield np.stack([members[:-1], members[1:]], axis=1)
+        yield np.stack([members[1:-1], members[2:]], axis=1)
 
 
-def _agreement(signatures: NDArray[np.uint32], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+def _agreement(signatures: NDArray[np.uint16], pairs: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the share of hashes in which each pair agrees, which estimates its similarity."""
     import numpy as np
 
     parts = [
-        (signatures[chunk[:, 0]] == signatures[chunk[:, 1]]).mean(axis=1)
-        for chunk in np.array_split(pairs, len(pairs) // 65536 + 1)
+        (signatures[chunk[:, 0]] == signatures[chunk[:, 1]]).mean(axis=1, dtype=np.float32)
+        for chunk in np.array_split(pairs, len(pairs) // _CHUNK + 1)
     ]
     return np.concatenate(parts)

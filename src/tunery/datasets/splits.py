@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from blake3 import blake3
-
-from tunery.datasets.similarity import SIMILARITY, Similarity, normal_form
+from tunery.datasets.similarity import SIMILARITY, Similarity, distinct_forms
 from tunery.errors import InvalidInput
 
 __all__ = ["SPLITS", "Share", "Split", "SplitReport", "split_rows"]
@@ -50,7 +48,7 @@ def split_rows(
 
     Args:
         row_ids: Unique ids of the rows.
-        inputs: What a model is asked in each row; near-duplicates are told by it.
+        inputs: What a model is asked in each row; near-duplicates are told by it. They may lie on the disk.
         seed: Which of the possible splits.
         validation: Fraction or number of rows for validation; 0 for none.
         test: The same for test.
@@ -62,7 +60,7 @@ def split_rows(
         InvalidInput: Too few rows, or too few groups, for what is asked.
     """
     wanted = _row_counts(len(row_ids), validation, test)
-    texts, text_of_row = _distinct(inputs)
+    texts, text_of_row = distinct_forms(inputs)
     similarity = Similarity(texts)
     group_of_text = similarity.groups()
     groups: dict[int, list[int]] = {}
@@ -101,19 +99,6 @@ def _row_count(total: int, share: Share) -> int:
     if isinstance(share, float):
         return max(1, round(total * share)) if share else 0
     return share
-
-
-def _distinct(inputs: Sequence[str]) -> tuple[list[str], list[int]]:
-    """Return the distinct normal forms in sorted order, and the index of each row's among them."""
-    texts: dict[bytes, str] = {}
-    digests: list[bytes] = []
-    for text in inputs:
-        form = normal_form(text)
-        digest = blake3(form.encode("utf-8", "surrogatepass")).digest(16)
-        texts.setdefault(digest, form)
-        digests.append(digest)
-    index = {digest: number for number, digest in enumerate(sorted(texts))}
-    return [texts[digest] for digest in index], [index[digest] for digest in digests]
 
 
 def _deal(row_ids: Sequence[str], groups: list[list[int]], seed: int, wanted: dict[Split, int]) -> list[Split]:

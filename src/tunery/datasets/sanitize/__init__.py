@@ -17,11 +17,11 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunery.datasets.rows import Row
-from tunery.datasets.shapes import Shape
+from tunery.datasets.shapes import SHAPES, Shape, texts_of
 from tunery.kit.clock import now
 from tunery.plugins import Registry
 
-__all__ = ["SANITIZERS", "PreprocessingStep", "Sanitation", "SanitizeStep", "Sources", "Tally"]
+__all__ = ["SANITIZERS", "PreprocessingStep", "Sanitation", "SanitizeStep", "Sources", "Tally", "joined_text"]
 
 _EXAMPLES = 5
 
@@ -138,6 +138,12 @@ class Sanitation:
     def records(self) -> list[PreprocessingStep]:
         """Return what each step did; call it when ``run`` has come to its end."""
         return [_record(step, tally) for step, tally in self._steps]
+
+
+def joined_text(shape: Shape, values: dict[str, Any], key: str | None = None) -> str:
+    """Return the texts of a column, or of all that a model would learn from, each on a line of its own."""
+    columns = SHAPES[shape] if key is None else (key,)
+    return "\n".join(text for column in columns for text in texts_of(values.get(column)))
 
 
 def _record(step: SanitizeStep, tally: Tally) -> PreprocessingStep:
