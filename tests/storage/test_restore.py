@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from tests.faults import EVERY, Injected
 from tests.storage.test_backup import Home, home, whole
 from tests.stored import stored_at
 from tunery.app import build_house
@@ -176,7 +177,9 @@ def test_an_index_put_back_by_hand_is_corrected_by_a_rebuild(home: Home) -> None
     assert whole(ground, home.actor.tenant_id)
 
 
-def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home) -> None:
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, injected: Injected) -> None:
     """Each attempt meets what the one before left, and is killed some deeds later, until one ends."""
     found = joined(home)
     table = home.settings.folder("datasets", home.actor.tenant_id, "rows") / "part-0.parquet"
@@ -186,12 +189,13 @@ def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home) -> Non
     last = home.back_up()
     destroyed(home, secret)
     settings = home.elsewhere()
-    step = "1" if "TUNERY_FAULT_ROUNDS" in os.environ else "23"
+    step = "1" if EVERY else "23"
     secrets = {"database_url", "database_admin_url"}
     given = settings.model_dump(mode="json") | {name: getattr(settings, name) for name in secrets}
     command = [sys.executable, "-m", "tests.storage.restore_script", json.dumps(given), home.url, step]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1700)
     assert done.returncode == 0, done.stderr[-3000:]
+    injected(int(done.stdout.split()[-1]))
     assert int(done.stdout.split()[-1]) * int(step) >= 40, "fewer deeds than a restore must have; are they counted?"
     ground = home.opened(settings)
     tenant_id = home.actor.tenant_id

@@ -6,9 +6,11 @@ in each way, ``make test`` some, drawn anew by a seed that a failure prints.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import pytest
 import sqlalchemy as sa
@@ -54,15 +57,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class Fixture:
-    """A store with files in it, to be copied for each fault, and an empty database."""
+    """A store with files in it, to be copied for each fault, an empty database, and who lives days."""
 
     home: Path
     empty: Path
     tenant_id: str
+    living: subprocess.Popen[str]
+    asking: Lock
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Fixture:
+def filled(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Fixture]:
     if shutil.which("strace") is None:
         pytest.skip("strace is not here: `make test-faults` installs it, or `apt-get install strace`")
     home = tmp_path_factory.mktemp("filled") / "home"
@@ -72,7 +77,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> F
     tenant_id = make_actor(ground, "acme").tenant_id
     scenario.prepare(ground, tenant_id)
     ground.database.close()
-    return Fixture(home, sqlite_template, tenant_id)
+    script = [sys.executable, "-m", scenario.__name__]
+    with subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as living:
+        yield Fixture(home, sqlite_template, tenant_id, living, Lock())
 
 
 @pytest.mark.faults
@@ -99,13 +106,13 @@ def test_a_fault_at_any_system_call_loses_nothing_and_leaves_nothing(
 
 
 def _numbers(filled: Fixture, folder: Path) -> dict[str, set[int]]:
-    """Run the whole day undisturbed; return the numbers that its calls have in their threads.
+    """Live the whole day undisturbed; return the numbers that its calls have in their threads.
 
     Of the files that are opened only those of the store count, not those of Python.
     """
     log = folder.parent / "log"
-    done = _run(filled, folder, log, ["-e", f"trace={','.join(CALLS)}"])
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    _live(filled, folder, log, [])
+    assert (folder / "journal").read_text().endswith("all\n")
     assert _faults_in(filled, folder) == ""
     seen: Counter[tuple[str, str]] = Counter()
     numbers: dict[str, set[int]] = {call: set() for call in CALLS}
@@ -120,7 +127,7 @@ def _suffer(filled: Fixture, tmp_path: Path, fault: Fault) -> tuple[bool, str]:
     """Let a fault in; tell whether it came to it, and what is wrong after the restart."""
     folder = tmp_path / f"{fault.call}-{fault.number}-{fault.effect[-4:]}"
     log = tmp_path / f"{folder.name}.log"
-    _run(filled, folder, log, ["-e", f"inject={fault.call}:{fault.effect}:when={fault.number}"])
+    _live(filled, folder, log, ["-e", f"inject={fault.call}:{fault.effect}:when={fault.number}"])
     problem = _faults_in(filled, folder)
     if not problem:
         shutil.rmtree(folder)
@@ -128,16 +135,22 @@ def _suffer(filled: Fixture, tmp_path: Path, fault: Fault) -> tuple[bool, str]:
     return "INJECTED" in told or "killed by SIGKILL" in told, problem
 
 
-def _run(filled: Fixture, folder: Path, log: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def _live(filled: Fixture, folder: Path, log: Path, fault: list[str]) -> None:
+    """Let a process live the day in a copy of the store, with a tracer on it from before its first call."""
     shutil.copytree(filled.home, folder / "home")
-    script = [sys.executable, "-B", "-m", scenario.__name__]
-    return subprocess.run(
-        ["strace", "-f", "--seccomp-bpf", "-o", str(log), *arguments, *script, str(folder / "home"), filled.tenant_id],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    assert filled.living.stdin is not None
+    assert filled.living.stdout is not None
+    with filled.asking:
+        filled.living.stdin.write(f"{folder / 'home'} {filled.tenant_id}\n")
+        filled.living.stdin.flush()
+        day = int(filled.living.stdout.readline())
+    command = ["strace", "-f", "-p", str(day), "-o", str(log), "-e", f"trace={','.join(CALLS)}", *fault]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+        assert tracer.stderr is not None
+        said = tracer.stderr.readline()
+        assert "attached" in said, said
+        os.kill(day, signal.SIGCONT)
+        tracer.communicate(timeout=120)
 
 
 def _faults_in(filled: Fixture, folder: Path) -> str:
