@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -58,11 +60,18 @@ def _columns(write: Callable[[Rows], bytes]) -> Format:
     return Format(write, st.fixed_dictionaries({"a": cell, "b": cell}), lambda n, text: {"a": str(n), "b": text})
 
 
+def _parquet(rows: Rows) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
 FORMATS: dict[str, Format] = {
     "jsonl": _columns(lambda rows: b"".join(json.dumps(row).encode() + b"\n" for row in rows)),
     "json": _columns(lambda rows: json.dumps(rows, indent=1).encode()),
     "csv": _columns(_separated(",")),
     "tsv": _columns(_separated("\t")),
+    "parquet": _columns(_parquet),
     "text": Format(
         lambda rows: "\n\n".join(row["text"] for row in rows).encode(),
         st.fixed_dictionaries({"text": paragraph}),
@@ -71,6 +80,8 @@ FORMATS: dict[str, Format] = {
 }
 
 importers = pytest.mark.parametrize("name", IMPORTERS.names())
+quick_importers = pytest.mark.parametrize("name", sorted(set(IMPORTERS.names()) - {"parquet"}))
+"""Those that start no process for each file; ``tests/datasets/test_parquet.py`` damages files of the other."""
 unhurried = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -80,11 +91,11 @@ def read(name: str, data: bytes) -> list[Record | Malformed]:
 
 def test_the_promised_importers_are_there_and_each_has_a_writer_here() -> None:
     """DAT-01."""
-    assert set(IMPORTERS.names()) >= {"jsonl", "json", "csv", "tsv", "text"}
+    assert set(IMPORTERS.names()) >= {"jsonl", "json", "csv", "tsv", "parquet", "text"}
     assert set(IMPORTERS.names()) == set(FORMATS)
 
 
-@importers
+@quick_importers
 @unhurried
 @given(data=st.data())
 def test_what_was_written_is_read_in_order_to_the_letter(name: str, data: st.DataObject) -> None:
@@ -95,7 +106,7 @@ def test_what_was_written_is_read_in_order_to_the_letter(name: str, data: st.Dat
     assert len(found) == len(rows)
 
 
-@importers
+@quick_importers
 @unhurried
 @given(data=st.binary(max_size=400))
 def test_whatever_the_bytes_are_there_is_an_answer_and_never_a_crash(name: str, data: bytes) -> None:
@@ -113,7 +124,7 @@ def test_whatever_the_bytes_are_there_is_an_answer_and_never_a_crash(name: str, 
             canonical_json(item.values)
 
 
-@importers
+@quick_importers
 @unhurried
 @given(data=st.data(), place=st.integers(0, 10_000), junk=st.binary(min_size=1, max_size=6))
 def test_a_damaged_file_is_reported_or_still_rows(name: str, data: st.DataObject, place: int, junk: bytes) -> None:

@@ -37,7 +37,7 @@ Importer: TypeAlias = Callable[[BinaryIO, int], Iterator[Record | Malformed]]
 
 IMPORTERS: Registry[Importer] = Registry(
     "importer",
-    tuple(f"{__name__}.{module}" for module in ("jsonl", "json_file", "csv_file", "text_file")),
+    tuple(f"{__name__}.{module}" for module in ("jsonl", "json_file", "csv_file", "parquet_file", "text_file")),
 )
 """Every known file format by name; a package adds its own by an entry point in the group ``tunery.importer``."""
 
@@ -48,6 +48,8 @@ _ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
     ".txt": "text",
 }
 

@@ -21,7 +21,7 @@ _OTHER_KINDS = (
     (codecs.BOM_UTF32_BE, "UTF-32 text"),
     (b"\x1f\x8b", "a gzip file"),
     (b"PK\x03\x04", "a zip file (or a spreadsheet)"),
-    (b"PAR1", "a Parquet file"),
+    (b"PAR1", "a Parquet file (name the format parquet)"),
     (b"\x28\xb5\x2f\xfd", "a zstd file"),
     (b"%PDF-", "a PDF"),
 )
