@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
 FAULTS = ("latency", "reset", "slow_down", "truncated", "answer_lost", "answer_late")
@@ -31,17 +31,8 @@ class FaultProxy:
     @contextmanager
     def running(self) -> Iterator[FaultProxy]:
         """Listen until the block ends, in a thread of its own."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, daemon=True)
-        thread.start()
-        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), loop).result()
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        with listening(self._serve) as self.port:
             yield self
-        finally:
-            asyncio.run_coroutine_threadsafe(_end(server), loop).result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -81,6 +72,22 @@ class FaultProxy:
         answer = await reader.read()
         writer.close()
         return answer
+
+
+@contextmanager
+def listening(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
+    """Serve connections on a port of this machine until the block ends, in a thread of its own; give the port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, "127.0.0.1", 0), loop).result()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        asyncio.run_coroutine_threadsafe(_end(server), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def _end(server: asyncio.Server) -> None:

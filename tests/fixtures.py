@@ -53,6 +53,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         app = admin.set(username="tunery_app")
         engine = sa.create_engine(admin.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no test takes its disk away
+                connection.execute(sa.text(f"alter system set {setting} = off"))
+            connection.execute(sa.text("select pg_reload_conf()"))
             connection.execute(sa.text("create role tunery_app login nosuperuser nobypassrls"))
             connection.execute(sa.text("create database template_tunery"))
         make_schema(_url(admin.set(database="template_tunery")), "tunery_app")

@@ -88,7 +88,7 @@ class Door:
                 transport=httpx.HTTPTransport(uds=str(self.socket_path)),
                 base_url="http://tunery",
                 headers=headers,
-                timeout=30,
+                timeout=60,
                 event_hooks={"response": [searched]},
             )
         )
@@ -108,7 +108,7 @@ class Door:
         With ``hang_up`` the connection is closed for writing after them, as when a sender dies.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             connection.connect(str(self.socket_path))
             try:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has read all
@@ -138,7 +138,7 @@ class Door:
         self._held.close()
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until the function says so; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -163,7 +163,7 @@ def opened(settings: Settings, *, with_engines: bool = False) -> Iterator[Door]:
     finally:
         door.close()
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         if with_engines:
             house.engines.stop()
         house.ground.database.close()

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -163,16 +162,12 @@ def test_a_compressed_body_is_a_415(admin: Person) -> None:
 def test_many_faults_are_told_in_a_short_answer(admin: Person) -> None:
     body = json.dumps({f"unknown-{n}": n for n in range(50_000)})
     for path in ("/api/v1/gates", "/api/v1/runs"):
-        began = time.monotonic()
         answer = send(admin, body, path)
         assert answer.status_code == 422
         assert len(answer.content) < 50_000
-        assert time.monotonic() - began < 10
-    began = time.monotonic()
     answer = send(admin, json.dumps({"recipe": json.loads(body)}), "/api/v1/pipelines/plan")
     assert answer.status_code == 422
     assert len(answer.content) < 100_000
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

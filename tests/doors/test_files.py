@@ -1,6 +1,5 @@
 """Bytes in and out: what is no path, no digest or no range is refused, and a broken upload leaves nothing."""
 
-import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -86,9 +85,7 @@ RANGES = {
 def test_a_range_is_one_range_or_the_whole_or_a_416(admin: Person, things: Things, asked: str) -> None:
     path = f"/api/v1/models/{things.model}/versions/1.0.0/files/adapter_model.safetensors"
     whole = admin.http.get(path).content
-    began = time.monotonic()
     answer = admin.http.get(path, headers={"Range": asked})
-    assert time.monotonic() - began < 5
     status, part = RANGES[asked]
     assert answer.status_code == status
     assert answer.content == (b"" if status == 416 else whole[part] if part else whole)

@@ -87,7 +87,7 @@ def test_cancelling_does_not_wait_for_an_engine_that_hangs(name: str, spec: Engi
         began = time.monotonic()
         with pytest.raises(Cancelled):
             complete(engine, TEXTS, max_tokens=2, cancelled=lambda: time.monotonic() - began > 0.2)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 def test_an_engine_that_hangs_is_given_up_in_time(spec: EngineSpec) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,8 @@ def test_one_command_ends_with_a_measured_signed_deployed_version(uninterrupted:
 @pytest.mark.journey
 def test_the_same_command_again_shows_what_is_finished(uninterrupted: tuple[Place, Any]) -> None:
     place, result = uninterrupted
-    began = time.monotonic()
     assert place.job() == result
-    assert time.monotonic() - began < 30
+    assert len(place.run("pipelines", "list")) == len(place.run("runs", "list")) == 1
     assert len(place.run("models", "versions", "capitals")) == 1
 
 
@@ -98,13 +98,13 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
         time.sleep(draw.uniform(0, 4))
         if number % 2:  # only the child dies: the worker reports it
             for pid in children:
-                if pid in _training_children(place):
+                with suppress(ProcessLookupError):  # it may have ended by itself
                     os.killpg(pid, signal.SIGKILL)
             process.communicate(timeout=300)
         else:  # only the worker dies: its child must not live on
             process.kill()
             process.communicate(timeout=60)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while _training_children(place):
                 assert time.monotonic() < deadline, "the child outlived its worker"
                 time.sleep(0.05)

@@ -37,7 +37,7 @@ from tunery.serving.schemas import DeploymentCreate, DeploymentView
 
 __all__ = ["jobs", "make_adapter", "make_model", "routes", "tiny_llama", "tokenizer_dir"]
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def until(what: Callable[[], Any], seconds: float = SECONDS) -> Any:
@@ -121,7 +121,7 @@ def serving(ground: Ground, pool: EnginePool) -> Iterator[str]:
     until(lambda: server.started)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
-    thread.join(timeout=20)
+    thread.join(timeout=60)
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
-"""A network that breaks: forwards TCP to a server's Unix socket and cuts each connection where it is told."""
+"""A network that breaks: forwards TCP to a server and cuts each connection where it is told."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.fault_proxy import listening
 
 
 @dataclass
@@ -19,34 +22,40 @@ class Cut:
 
 
 @contextmanager
-def proxied(socket_path: Path, next_cut: Callable[[], Cut]) -> Iterator[str]:
-    """Forward to the socket; give the URL. ``next_cut`` is asked once for each connection."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+def proxied(server: Path, next_cut: Callable[[], Cut]) -> Iterator[str]:
+    """Forward to a server; give the URL. ``next_cut`` is asked once for each connection.
+
+    Args:
+        server: Its Unix socket, or the ``server.json`` that tells its port. While it is away, connections stand still.
+        next_cut: Where the next connection ends.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cut = next_cut()
+        ends = [writer]
         try:
-            upstream, to_server = await asyncio.open_unix_connection(str(socket_path))
-        except OSError:  # the server is away
-            writer.transport.abort()
-            return
-        ways = [_forward(reader, to_server, cut.up), _forward(upstream, writer, cut.down)]
-        tasks = [asyncio.ensure_future(way) for way in ways]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        for end in (writer, to_server):
-            end.transport.abort()
+            upstream, to_server = await _reached(server)
+            ends.append(to_server)
+            ways = [_forward(reader, to_server, cut.up), _forward(upstream, writer, cut.down)]
+            tasks = [asyncio.ensure_future(way) for way in ways]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+        finally:
+            for end in ends:
+                end.transport.abort()
 
-    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, "127.0.0.1", 0), loop).result()
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
+    with listening(serve) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+async def _reached(server: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    while True:
+        with suppress(OSError):
+            if server.suffix != ".json":
+                return await asyncio.open_unix_connection(str(server))
+            return await asyncio.open_connection("127.0.0.1", urlsplit(json.loads(server.read_text())["url"]).port)
+        await asyncio.sleep(0.02)
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None) -> None:

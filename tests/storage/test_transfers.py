@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.doors.door import Door, until
-from tests.doors.processes import alone, start
+from tests.doors.processes import alone, announced, start
 from tests.doors.things import data_of, register
 from tests.registry.folders import make_model_folder
 from tests.storage.proxy import Cut, proxied
@@ -189,66 +187,58 @@ def test_a_file_that_changes_while_it_is_sent_is_refused_and_sent_anew(door: Doo
 def test_a_server_that_is_killed_again_and_again_loses_no_part_that_it_acknowledged(
     alone: dict[str, str], tmp_path: Path
 ) -> None:
-    """Each time after some parts more; what was acknowledged is never sent again, and the file is whole at the end."""
+    """One of two parts at a time kills it, wherever the other is; what was acknowledged is never sent again."""
     path = write(tmp_path / "rows.bin", 60 * PART + 17, 13)
-    port = _free_port()
     environment = {**alone, "TUNERY_LOG_LEVEL": "warning"}
-    server = _serve(environment, port)
+    servers = [_serve(environment)]
+    announcement = announced(environment, servers[0])
     token = (Path(alone["TUNERY_HOME"]) / "owner.token").read_text().strip()
     acknowledged: list[int] = []
+    kills = [7, 20, 41]
+    one_at_a_time = threading.Lock()
     send = Uploads.part
 
-    class Noting(Uploads):
+    class Killing(Uploads):
         def part(self, upload_id: str, number: int, data: bytes, watch: object = None) -> UploadPartView:
             assert number not in acknowledged
-            time.sleep(0.02)  # a network of a few megabytes a second, so that kills strike in the middle
+            with one_at_a_time:
+                if kills and len(acknowledged) >= kills[0]:
+                    kills.pop(0)
+                    _kill(servers[-1])
+                    announcement.unlink()
+                    servers.append(_serve(environment))
             answer = send(self, upload_id, number, data)
             acknowledged.append(number)
             return answer
 
-    with pytest.MonkeyPatch.context() as patch, Client(f"http://127.0.0.1:{port}", token, tmp_path / "home") as client:
-        patch.setattr("tunery.client.files.Uploads", Noting)
-        hurried(client).transport.first_pause_seconds = 0.25
-        uploading = ThreadPoolExecutor(1).submit(client.files.upload, path)
-        try:
-            for wanted in (7, 20, 41):
-                until(lambda wanted=wanted: len(acknowledged) >= wanted or uploading.done(), 60)
-                assert not uploading.done(), uploading.result()
-                server.kill()
-                server.wait()
-                server = _serve(environment, port)
-            file = uploading.result(timeout=60)
+    try:
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            proxied(announcement, whole) as url,
+            Client(url, token, tmp_path / "home") as client,
+        ):
+            patch.setattr("tunery.client.files.Uploads", Killing)
+            file = hurried(client).files.upload(path)
+            assert kills == []
             # Of what was on its way at each of three kills, two parts at a time, only the answers may be lost.
             assert 61 - 6 <= len(acknowledged) <= 61
             assert client.files.get(file.digest).size_bytes == path.stat().st_size
             assert client.uploads.list() == []
-            staged = [p for p in (Path(alone["TUNERY_HOME"]) / "uploads").rglob("*") if p.is_file()]
-            assert staged == []
-        finally:
-            server.kill()
-            server.wait()
+    finally:
+        _kill(servers[-1])
+    staged = [p for p in (Path(alone["TUNERY_HOME"]) / "uploads").rglob("*") if p.is_file()]
+    assert staged == []
     assert file.digest == sha256_bytes(path.read_bytes())
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _serve(environment: dict[str, str], port: int) -> subprocess.Popen[str]:
-    server = start(environment, "serve", "--port", str(port), "--no-worker")
+def _serve(environment: dict[str, str]) -> subprocess.Popen[str]:
+    server = start(environment, "serve", "--port", "0", "--no-worker")
     for stream in (server.stdout, server.stderr):
         assert stream is not None
         threading.Thread(target=sys.stderr.writelines, args=(stream,), daemon=True).start()
-
-    def answers() -> bool:
-        assert server.poll() is None
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    until(answers, 60)
     return server
+
+
+def _kill(server: subprocess.Popen[str]) -> None:
+    server.kill()
+    server.wait()

@@ -86,7 +86,7 @@ def test_a_child_left_behind_by_its_worker_is_ended_before_another_writes(order:
     try:
         first = json.loads((taker.stdout or iter(())).__next__())
         assert first["text"].startswith("goes on from the checkpoint of step")
-        assert left.wait(timeout=5) == -signal.SIGKILL
+        assert left.wait(timeout=60) == -signal.SIGKILL
     finally:
         taker.kill()
         left.kill()
