@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tunery.cli.noun import Limit, Noun, Offset
-from tunery.cli.output import Output, confirm, plain, plain_text, sheet, table
+from tunery.cli.output import Output, confirm, note, plain, plain_text, sheet, table
 from tunery.cli.transfers import watching
 from tunery.cli.waiting import finish
 from tunery.client import Client
+from tunery.client.loading_guide import GUIDE
 from tunery.errors import InvalidInput
 
 noun = Noun("models", "The registry: show, pull, verify, promote and export versions.")
@@ -216,6 +217,9 @@ def export(
     """Write a version out for other programs, checked against its signature."""
     with Client() as client, watching("download") as watch:
         written = client.models.export(reference, output, form=form, with_base=with_base, watch=watch)
+    if (guide := output / GUIDE) in written:
+        lacking = "" if with_base else "; it needs its base, which --with-base writes beside it"
+        note(f"how peft and vLLM load it: {guide}{lacking}")
     return sheet({"reference": reference, "written": [str(path) for path in written]})
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tunery.client.downloads import WatchFile, fetch_version
+from tunery.client.loading_guide import write_guide
 from tunery.errors import InvalidInput, NotFound
 from tunery.registry.schemas import VersionView
 
@@ -31,9 +32,12 @@ def export_version(
     version = models.download(reference)
     if form == "folder":
         written = [fetch_version(transport, version, output, watch)]
-        if version.kind == "adapter" and with_base:
+        if version.kind != "adapter":
+            return written
+        if with_base:
             written.append(fetch_version(transport, _base_of(models, version), output / BASE_FOLDER, watch))
-        return written
+        beside = output / BASE_FOLDER
+        return [*written, write_guide(version, output, beside if beside.is_dir() else None)]
     return _export_gguf(models, transport, version, output, with_base, watch)
 
 

@@ -183,7 +183,8 @@ class Models(Noun):
             output: A folder.
             form: ``folder`` for transformers, peft and vLLM; ``gguf`` (16 bit) for llama.cpp. An adapter becomes a
                 LoRA file, which llama.cpp applies to its base with ``--lora``.
-            with_base: For adapters: write the base too, into ``base`` or as a GGUF file beside.
+            with_base: For adapters: write the base too, into ``base`` or as a GGUF file beside. LOADING.md says
+                how peft and vLLM load an adapter.
             watch: Told of each file's progress.
 
         Raises:
