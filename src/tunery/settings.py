@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     store_grace_hours: float = Field(
         24, ge=1, description="Hours for which bytes that nothing names are kept; longer than the longest upload."
     )
+    unsafe_files: Literal["refuse", "quarantine"] = Field(
+        "refuse",
+        description="Model files that can run code when they are loaded (pickle, archives): refuse them, or keep them "
+        "in quarantine, where nothing ever loads them.",
+    )
     backup_url: str = Field(
         "", description="Where backups lie: file://, s3://, gs:// or az://; empty: none are made. Not inside the home."
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tunery.client.downloads import WatchFile, fetch_version
 from tunery.client.loading_guide import write_guide
 from tunery.errors import InvalidInput, NotFound
+from tunery.registry.rules import check_loadable
 from tunery.registry.schemas import VersionView
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def export_version(
 ) -> list[Path]:
     """Write a version out; return what was written. See ``Models.export``."""
     version = models.download(reference)
+    check_loadable(version.reference, version.status, version.details)
     if form == "folder":
         written = [fetch_version(transport, version, output, watch)]
         if version.kind != "adapter":
@@ -74,6 +76,7 @@ def _base_of(models: Models, version: VersionView) -> VersionView:
     if version.base_reference is None:
         raise NotFound(f"the base of {version.reference} is not here any more; its digest is {version.base_digest}")
     base = models.download(version.base_reference)
+    check_loadable(base.reference, base.status, base.details)
     if base.manifest_digest != version.base_digest:
         raise NotFound(f"{version.base_reference} is not the base that {version.reference} was made on")
     return base

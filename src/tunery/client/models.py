@@ -72,7 +72,8 @@ class Models(Noun):
 
         Args:
             name: The model; it is made if it is new.
-            path: The files. Only files that cannot run code are taken (safetensors, GGUF, JSON, text).
+            path: The files. Only files that cannot run code are taken (safetensors, GGUF, JSON, text); others where the
+                settings here and there say ``quarantine``, never to be loaded.
             version: MAJOR.MINOR.PATCH; none takes the next one.
             change: Size of the change, where no version is given.
             base_reference: For adapters: the registered base.
@@ -88,7 +89,7 @@ class Models(Noun):
         """
         files, uploads = [], Files(self._transport)
         near = self._near_files(name, base_reference)
-        for file in _model_files(Path(path)):
+        for file in _model_files(Path(path), self._transport.settings.unsafe_files == "quarantine"):
             told = partial(watch, file.name) if watch else None
             stored = uploads.upload(file, told, like=near.get(file.name))
             files.append(ArtifactFile(path=file.name, digest=stored.digest))
@@ -213,12 +214,12 @@ class Models(Noun):
         return path_of("models", wanted.name, "versions", version, *rest)
 
 
-def _model_files(path: Path) -> Sequence[Path]:
-    """Return the files that make up a model; what could run code is refused before a byte is sent."""
+def _model_files(path: Path, quarantine: bool) -> Sequence[Path]:
+    """Return the files that make up a model; what could run code is refused before a byte is sent, unless wanted."""
     from tunery.weights.folders import inspect_folder, refuse_remote_code
 
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise InvalidInput(f"{path} is neither a file nor a folder")
-    return [path / name for name in refuse_remote_code(inspect_folder(path)).files]
+    return [path / name for name in refuse_remote_code(inspect_folder(path, quarantine=quarantine)).files]

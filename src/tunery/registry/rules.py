@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
-from tunery.errors import InvalidInput, Refused
+from tunery.errors import InvalidInput, Refused, UnsafeFormat
 
-__all__ = ["STAGES", "TRANSITIONS", "check_allowed", "check_move", "next_version", "version_key"]
+__all__ = ["STAGES", "TRANSITIONS", "check_allowed", "check_loadable", "check_move", "next_version", "version_key"]
 
 STAGES: dict[str, frozenset[str]] = {
     "development": frozenset({"update", "delete", "test"}),
@@ -69,3 +69,15 @@ def check_allowed(stage: str, operation: str) -> None:
     """Raise unless the operation is allowed in the stage. Raises: Refused."""
     if operation not in STAGES[stage]:
         raise Refused(f"a version in {stage} does not allow {operation}; allowed: {', '.join(sorted(STAGES[stage]))}")
+
+
+def check_loadable(reference: str, status: str, details: Mapping[str, Any]) -> None:
+    """Raise unless a version may be loaded. Raises: UnsafeFormat: it is in quarantine; names a file that runs code."""
+    if status == "quarantined":
+        name, kind = next(iter(details["unsafe_files"].items()))
+        raise UnsafeFormat(
+            f"{reference} is kept in quarantine and never loaded: {name} is a {kind} file, which can run code then; "
+            f"register it anew as safetensors",
+            file=name,
+            format=kind,
+        )

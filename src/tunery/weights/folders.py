@@ -11,7 +11,7 @@ from tunery.errors import FormatInvalid, UnsafeFormat
 from tunery.weights.adapters import read_adapter
 from tunery.weights.files import read_json_object
 from tunery.weights.safetensors import model_tensors, summarize_weights
-from tunery.weights.sniff import refuse_pickle
+from tunery.weights.sniff import UNSAFE, sniff, unsafe
 
 __all__ = ["FolderReport", "inspect_folder", "refuse_remote_code"]
 
@@ -46,6 +46,8 @@ class FolderReport:
             ``max_sequence_length``, as far as config.json says them; empty for an adapter.
         declared_base: What an adapter says of its base: a hint for people, never followed.
         remote_code: Places that ask for Python code of the folder to be run; empty for what is safe to load.
+        unsafe: Kinds of the files, by name, that can run code when they are loaded, or hide that; where there are any,
+            nothing else was looked at.
     """
 
     kind: Literal["full", "adapter"]
@@ -56,17 +58,28 @@ class FolderReport:
     architecture: dict[str, Any] = field(default_factory=dict)
     declared_base: str | None = None
     remote_code: tuple[str, ...] = ()
+    unsafe: dict[str, str] = field(default_factory=dict)
 
 
-def inspect_folder(folder: Path) -> FolderReport:
+def inspect_folder(folder: Path, *, quarantine: bool = False) -> FolderReport:
     """Check every file of a model or adapter folder and say which belong to it; nothing is loaded or imported.
+
+    Args:
+        folder: The folder.
+        quarantine: Report files that can run code, for somebody who keeps and never loads them, instead of refusing.
 
     Raises:
         UnsafeFormat: a pickle file or an archive, whatever its name; or a link.
         FormatInvalid: no model or adapter, damaged weights, or broken JSON.
     """
     names = _names(folder)
-    kinds = {name: refuse_pickle(folder / name) for name in names}
+    kinds = {name: sniff(folder / name) for name in sorted(names)}
+    if found := {name: kind for name, kind in kinds.items() if kind in UNSAFE}:
+        if not quarantine:
+            raise unsafe(*next(iter(found.items())))
+        return FolderReport(
+            "adapter" if "adapter_config.json" in names else "full", tuple(sorted(names)), (), 0, {}, unsafe=found
+        )
     if "adapter_config.json" in names:
         kind: Literal["full", "adapter"] = "adapter"
         own = _adapter_files(folder, names)

@@ -7,12 +7,11 @@ import zipfile
 from codecs import getincrementaldecoder
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from tunery.errors import UnsafeFormat
 from tunery.weights.safetensors import MAX_HEADER_BYTES
 
-__all__ = ["UNSAFE", "refuse_pickle", "sniff"]
+__all__ = ["UNSAFE", "refuse_pickle", "sniff", "unsafe"]
 
 UNSAFE = frozenset({"pickle", "zip", "hdf5", "npy_object", "tar", "compressed"})
 """Kinds that run code when they are loaded, or that can hide such a file (archives, packed streams)."""
@@ -47,7 +46,8 @@ def sniff(path: Path) -> str:
             return "gguf"
         if _is_safetensors(head, size):
             return "safetensors"
-        if head.startswith(b"PK") or _is_zip(file):
+        # An archive is found from its end, so anything may stand before it; its directory may be gigabytes: unread.
+        if head.startswith(b"PK") or zipfile.is_zipfile(file):
             return "zip"
         if any(head[at : at + 8] == _HDF5 for at in (0, 512, 1024, 2048)):
             return "hdf5"
@@ -65,26 +65,19 @@ def refuse_pickle(path: Path) -> str:
     """Return the kind of a file if loading it can run no code. Raises: UnsafeFormat: it can, or it may hide that."""
     kind = sniff(path)
     if kind in UNSAFE:
-        raise UnsafeFormat(
-            f"{path.name} is a {kind} file, which can run code when it is loaded; convert it to safetensors",
-            file=path.name,
-            format=kind,
-        )
+        raise unsafe(path.name, kind)
     return kind
+
+
+def unsafe(name: str, kind: str) -> UnsafeFormat:
+    """Return the error of a file that may run code."""
+    message = f"{name} is a {kind} file, which can run code when it is loaded; convert it to safetensors"
+    return UnsafeFormat(message, file=name, format=kind)
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
     length = int.from_bytes(head[:8], "little")
     return len(head) > 8 and head[8:9] == b"{" and length <= MAX_HEADER_BYTES and 8 + length <= size
-
-
-def _is_zip(file: BinaryIO) -> bool:
-    """A ZIP archive is found from its end, so anything may stand before it."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return bool(archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        return False
 
 
 def _is_pickle(head: bytes) -> bool:

@@ -10,6 +10,7 @@ from tunery.platform.ground import Ground
 from tunery.registry import signing
 from tunery.registry.manifest import manifest_digest
 from tunery.registry.operations.lookup import public_key_of, resolve_version
+from tunery.registry.rules import check_loadable
 from tunery.registry.schemas import Verification
 
 __all__ = ["checkout_version", "verify_version"]
@@ -22,8 +23,12 @@ def checkout_version(ground: Ground, tenant_id: str, reference: str) -> Path:
 
     Raises:
         NotFound: No such version. SignatureInvalid: the signature does not fit. IntegrityError: bytes are damaged.
+        UnsafeFormat: It is in quarantine.
     """
-    manifest, digest, _ = _sealed(ground, tenant_id, reference)
+    with ground.database.session(tenant_id, read_only=True) as session:
+        version = resolve_version(session, reference)
+        check_loadable(version.reference, version.status, version.details)
+    manifest, digest, _ = _sealed(ground, tenant_id, version.id)
     folder = ground.settings.folder("cache", "versions", tenant_id, digest)
     for file in manifest["files"]:
         ground.blobs.checkout(tenant_id, file["digests"]["sha256"], folder / file["path"])

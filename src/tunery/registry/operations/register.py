@@ -44,12 +44,14 @@ def prepare_version(ground: Ground, tenant_id: str, files: list[ArtifactFile] | 
     """Put a folder's files into the store, or take uploaded ones, and inspect them. No session is held.
 
     Raises:
-        UnsafeFormat: A file could run code when loaded, or asks for code to be run. FormatInvalid: a header lies, or
+        UnsafeFormat: A file could run code when loaded (unless the setting says to keep such files in quarantine), or
+            asks for code to be run. FormatInvalid: a header lies, or
             no model is in there.
         NotFound: A digest was never uploaded.
     """
+    quarantine = ground.settings.unsafe_files == "quarantine"
     if isinstance(files, Path):
-        report = refuse_remote_code(inspect_folder(files))
+        report = refuse_remote_code(inspect_folder(files, quarantine=quarantine))
         kept = [(name, ground.blobs.put(tenant_id, files / name)) for name in report.files]
         return Prepared(kept, report)
     kept = [(f.path, ground.blobs.claim(tenant_id, f.digest)) for f in files]
@@ -57,7 +59,7 @@ def prepare_version(ground: Ground, tenant_id: str, files: list[ArtifactFile] | 
     with scratch_folder(ground.settings, "inspect") as staging:
         for path, blob in kept:
             ground.blobs.checkout(tenant_id, blob.digest, staging / path)
-        report = refuse_remote_code(inspect_folder(staging))
+        report = refuse_remote_code(inspect_folder(staging, quarantine=quarantine))
     return Prepared([(path, blob) for path, blob in kept if path in report.files], report)
 
 
@@ -104,6 +106,7 @@ def register_version(
         model=model,
         version=number,
         kind=kind,
+        status="quarantined" if prepared.report.unsafe else "ready",
         manifest=manifest,
         manifest_digest=digest,
         signature=signing.sign(manifest, f"{name}:{number}", key),
@@ -115,7 +118,8 @@ def register_version(
         changelog=wish.changelog,
         breaking=wish.breaking,
         details={**wish.metadata, "parameter_count": prepared.report.parameter_count}
-        | {"architecture": prepared.report.architecture},
+        | {"architecture": prepared.report.architecture}
+        | ({"unsafe_files": prepared.report.unsafe} if prepared.report.unsafe else {}),
         created_by=actor.name,
     )
     session.add(row)
@@ -125,7 +129,7 @@ def register_version(
     place(session, node_of(row))
     if base is not None:
         link(session, node_of(base), node_of(row), "derived_from")
-    audit.record(session, actor, "model_registered", row.reference, digest=digest)
+    audit.record(session, actor, "model_registered", row.reference, digest=digest, status=row.status)
     emit(session, actor, "models.registered", f"models/{row.reference}", {"version_id": row.id, "digest": digest})
     return row
 

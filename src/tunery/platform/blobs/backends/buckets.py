@@ -20,8 +20,13 @@ _ENDPOINTS = {
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
 _ENDPOINT_OPTION = {"s3": "endpoint", "gs": "base_url", "az": "endpoint"}
-_ONE_BY_ONE: dict[str, dict[str, Any]] = {"s3": {"disable_bulk_delete": True}, "gs": {}, "az": {}}
-"""Deleting in bulk is a POST, which is not tried again after a time-out, and which not every server knows."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "s3": {"disable_bulk_delete": True, "checksum_algorithm": "sha256"},
+    "gs": {},
+    "az": {},
+}
+"""Deleting in bulk is a POST, which is not tried again after a time-out, and which not every server knows. With the
+checksum a server refuses a body that changed on its way; not every one compares it with the request's signature."""
 _MOST_RETRIES = 50
 """More than fit into any ``retry_seconds`` that makes sense: time is the bound, not their number."""
 
@@ -83,7 +88,7 @@ def open_bucket(bucket: Bucket, patience: Patience) -> RemoteBackend:
         store = opened[bucket.scheme](
             bucket.name,
             prefix=bucket.prefix.strip("/") or None,
-            config={**_ONE_BY_ONE[bucket.scheme], **bucket.options},
+            config={**_OPTIONS[bucket.scheme], **bucket.options},
             client_options={
                 "allow_http": _endpoint(bucket).startswith("http://"),
                 "connect_timeout": timedelta(seconds=min(5, patience.request_seconds)),
