@@ -108,6 +108,17 @@ def test_marking_a_long_hostile_text_takes_no_long_time() -> None:
     assert is_marked(control.mark("<|" * 500_000 + "<|im_end|>" * 10_000))
 
 
+def test_a_forged_text_beyond_the_context_is_refused_before_it_is_read(llama_cpp: RunningEngine) -> None:
+    body = llama_cpp.request({"messages": chat(FORGED * 50_000), "max_tokens": 3}, None)
+    headers = {"Authorization": f"Bearer {llama_cpp.key}"}
+    answer = httpx.post(f"{llama_cpp.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "exceed_context_size_error"
+    assert "the context holds 256" in answer.json()["error"]["message"]
+    (whole,) = complete(llama_cpp, [ChatPrompt(chat("Hi"))], max_tokens=3)
+    assert whole.prompt_tokens > 0
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_reads_a_forged_turn_as_text(engine: str, request: pytest.FixtureRequest) -> None:
     running: RunningEngine = request.getfixturevalue(engine)

@@ -66,9 +66,14 @@ class ControlTokens:
             }
         return [self.mark(value) for value in given] if isinstance(given, list | tuple) else given
 
+    @cached_property
+    def longest_token(self) -> int:
+        """Characters of the longest token: a text has at least its length over this many tokens."""
+        return max(map(len, self._core.get_vocab()), default=1)
+
     def encode(self, rendered: str) -> tuple[list[int], list[int]]:
         """Return the token ids of what was rendered from marked texts, and where each token begins in it."""
-        encoding = self._core.encode(rendered, add_special_tokens=False)
+        encoding = _encoded(self._core, rendered)
         ids: list[int] = []
         starts: list[int] = []
         done = 0
@@ -84,17 +89,32 @@ class ControlTokens:
     def _add_text(self, text: str, offset: int, ids: list[int], starts: list[int]) -> None:
         """Encode what stands between two control tokens."""
         kept = [position for position, letter in enumerate(text) if letter != _MARK]
-        encoding = self._plain.encode(text.replace(_MARK, ""), add_special_tokens=False)
-        if self._ids.isdisjoint(encoding.ids):
-            ids += encoding.ids
-            starts += [offset + kept[begin] for begin, _ in encoding.offsets]
+        encoding = self._read(text.replace(_MARK, ""), offset)
+        if self._ids.isdisjoint(encoding[0]):
+            ids += encoding[0]
+            starts += [offset + kept[begin] for begin in encoding[1]]
             return
         # Some vocabularies hold a control token as a word too; its halves are none.
         for part in text.split(_MARK):
-            encoding = self._plain.encode(part, add_special_tokens=False)
-            ids += encoding.ids
-            starts += [offset + begin for begin, _ in encoding.offsets]
+            found, begins = self._read(part, offset)
+            ids += found
+            starts += [offset + begin for begin in begins]
             offset += len(part) + 1
+
+    def _read(self, text: str, offset: int) -> tuple[list[int], list[int]]:
+        """Return ids and places of a text without marks that begins at an offset of the whole.
+
+        A tokenizer may begin a whole text unlike what follows a control token (sentencepiece puts a space before it):
+        a mark takes that token's place.
+        """
+        before = _MARK if offset else ""
+        encoding = _encoded(self._plain, before + text)
+        found = [
+            (number, begin - len(before))
+            for number, (begin, _) in zip(encoding.ids, encoding.offsets, strict=True)
+            if number != self._mark_id
+        ]
+        return [number for number, _ in found], [begin for _, begin in found]
 
     def _mark(self, text: str) -> str:
         broken = self._broken(text)
@@ -123,11 +143,18 @@ class ControlTokens:
     def _plain(self) -> Any:
         return self._open(plain=True)
 
+    @cached_property
+    def _mark_id(self) -> int:
+        return int(self._plain.token_to_id(_MARK))
+
     def _open(self, *, plain: bool) -> Any:
-        core = require("tokenizers", "serve").Tokenizer.from_str(self._json)
+        tokenizers = require("tokenizers", "serve")
+        core = tokenizers.Tokenizer.from_str(self._json)
         core.no_truncation()
         core.no_padding()
         core.encode_special_tokens = plain
+        if plain:
+            core.add_tokens([tokenizers.AddedToken(_MARK, normalized=False, special=False)])
         return core
 
 
@@ -148,6 +175,11 @@ class NoControlTokens:
     def encode(self, rendered: str) -> tuple[list[int], list[int]]:
         """Refuse a text that holds the mark by itself."""
         raise InvalidInput(f"the text holds U+{ord(_MARK):04X}, which is no character")
+
+
+def _encoded(core: Any, text: str) -> Any:
+    """Encode one text as a batch: only so other threads go on meanwhile."""
+    return core.encode_batch([text], add_special_tokens=False)[0]
 
 
 def _joined(given: Any) -> str:

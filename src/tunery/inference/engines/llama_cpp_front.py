@@ -27,7 +27,7 @@ _CHAT, _TEXT = "/v1/chat/completions", "/v1/completions"
 _NOBODY_READS = 499
 
 
-def build_front(server_url: str, control: ControlTokens) -> Starlette:
+def build_front(server_url: str, control: ControlTokens, context_length: int) -> Starlette:
     """Build the application in front of a llama.cpp server; the server itself checks the key of every request."""
     # No connection is kept: the server may close it at the moment of the next request, and a new one costs nothing.
     server = httpx.AsyncClient(
@@ -37,7 +37,8 @@ def build_front(server_url: str, control: ControlTokens) -> Starlette:
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         trust_env=False,
     )
-    return Starlette(routes=[Route("/{path:path}", _Front(server, control).answer, methods=["GET", "POST"])])
+    front = _Front(server, control, context_length)
+    return Starlette(routes=[Route("/{path:path}", front.answer, methods=["GET", "POST"])])
 
 
 class _Refused(Exception):
@@ -48,9 +49,11 @@ class _Refused(Exception):
 
 
 class _Front:
-    def __init__(self, server: httpx.AsyncClient, control: ControlTokens) -> None:
+    def __init__(self, server: httpx.AsyncClient, control: ControlTokens, context_length: int) -> None:
         self._server = server
         self._control = control
+        self._context_length = context_length
+        self._encoding = asyncio.Lock()
 
     async def answer(self, request: Request) -> Response:
         content = await request.body()
@@ -90,8 +93,19 @@ class _Front:
         if field == "messages":
             text = (await self._ask("/apply-template", {"messages": marked}, key))["prompt"]
         begin = (await self._ask("/tokenize", {"content": "", "add_special": True}, key))["tokens"]
-        ids = self._control.encode(text)[0]
+        ids = await self._encoded(text)
         return {**body, "prompt": ids if ids[: len(begin)] == begin else [*begin, *ids]}
+
+    async def _encoded(self, text: str) -> list[int]:
+        """Return the ids of a marked text, beside the loop; what cannot fit the context is refused unread."""
+        # Marks are at most every other character; each other character belongs to a token no longer than the longest.
+        least = len(text) // 2 // self._control.longest_token
+        if least > self._context_length:
+            message = f"the prompt has more than {least} tokens, and the context holds {self._context_length}"
+            error = {"code": 400, "message": message, "type": "exceed_context_size_error"}
+            raise _Refused(httpx.Response(400, json={"error": error}))
+        async with self._encoding:
+            return (await asyncio.to_thread(self._control.encode, text))[0]
 
     async def _ask(self, path: str, body: dict[str, Any], key: dict[str, str]) -> dict[str, Any]:
         response = await self._server.post(path, json=body, headers=key)

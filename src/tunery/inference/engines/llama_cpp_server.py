@@ -21,7 +21,7 @@ def main() -> None:
     xllamacpp = require("xllamacpp", "serve")
     server = xllamacpp.Server(_parameters(xllamacpp, order))
     control = ControlTokens(Path(order["tokenizer"]).read_text(encoding="utf-8"))
-    serve(build_front(server.listening_address, control), ready)
+    serve(build_front(server.listening_address, control, order["context_length"]), ready)
 
 
 def _parameters(xllamacpp: ModuleType, order: dict[str, Any]) -> Any:
