@@ -21,7 +21,7 @@ from tunery.errors import InvalidInput
 from tunery.kit.digests import canonical_json
 
 LIMIT = 5000
-HELD_WHOLE = {"json"}
+HELD_WHOLE = {"json", "markdown"}
 """Formats of which a file is held whole, up to a stated limit."""
 
 Rows = list[dict[str, Any]]
@@ -56,6 +56,13 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp
 paragraph = st.lists(words.filter(str.strip), min_size=1, max_size=3).map("\n".join)
 
 
+title = st.text("aZé日1 ", min_size=1, max_size=20).map(str.strip).filter(bool)
+
+
+def section(heading: str, text: str) -> dict[str, Any]:
+    return {"text": f"# {heading}\n\n{text}", "headings": [heading]}
+
+
 def _columns(write: Callable[[Rows], bytes]) -> Format:
     return Format(write, st.fixed_dictionaries({"a": cell, "b": cell}), lambda n, text: {"a": str(n), "b": text})
 
@@ -72,6 +79,11 @@ FORMATS: dict[str, Format] = {
     "csv": _columns(_separated(",")),
     "tsv": _columns(_separated("\t")),
     "parquet": _columns(_parquet),
+    "markdown": Format(
+        lambda rows: "\n\n".join(row["text"] for row in rows).encode(),
+        st.lists(title, min_size=2, max_size=2).map(lambda said: section(said[0], said[1])),
+        lambda n, text: section(str(n), text),
+    ),
     "text": Format(
         lambda rows: "\n\n".join(row["text"] for row in rows).encode(),
         st.fixed_dictionaries({"text": paragraph}),
@@ -91,7 +103,7 @@ def read(name: str, data: bytes) -> list[Record | Malformed]:
 
 def test_the_promised_importers_are_there_and_each_has_a_writer_here() -> None:
     """DAT-01."""
-    assert set(IMPORTERS.names()) >= {"jsonl", "json", "csv", "tsv", "parquet", "text"}
+    assert set(IMPORTERS.names()) >= {"jsonl", "json", "csv", "tsv", "parquet", "markdown", "text"}
     assert set(IMPORTERS.names()) == set(FORMATS)
 
 

@@ -37,7 +37,10 @@ Importer: TypeAlias = Callable[[BinaryIO, int], Iterator[Record | Malformed]]
 
 IMPORTERS: Registry[Importer] = Registry(
     "importer",
-    tuple(f"{__name__}.{module}" for module in ("jsonl", "json_file", "csv_file", "parquet_file", "text_file")),
+    tuple(
+        f"{__name__}.{module}"
+        for module in ("jsonl", "json_file", "csv_file", "parquet_file", "markdown_file", "text_file")
+    ),
 )
 """Every known file format by name; a package adds its own by an entry point in the group ``tunery.importer``."""
 
@@ -50,6 +53,8 @@ _ENDINGS = {
     ".tab": "tsv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".md": "markdown",
+    ".markdown": "markdown",
     ".txt": "text",
 }
 
