@@ -27,11 +27,11 @@ ROOMS = (
     "pipelines",
     "api",
 )
-_PARTS = ("tables", "routes", "jobs", "files", "system")
+_PARTS = ("tables", "routes", "jobs", "sweeps", "files", "system")
 
 
 def load_rooms() -> None:
-    """Import the tables, routes and jobs of every room; repeating it costs nothing."""
+    """Import tables, routes, jobs and sweeps of every room; repeating it costs nothing."""
     for room in ROOMS:
         module = import_module(f"tunery.{room}")
         for part in _PARTS:

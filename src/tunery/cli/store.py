@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from tunery.cli.noun import Noun
-from tunery.cli.output import Output, sheet, table
+from tunery.cli.output import Output, plain, sheet, table
 from tunery.cli.waiting import Wait, found_by
 from tunery.client import Client
 from tunery.errors import IntegrityError
+from tunery.kit.units import format_bytes
+
+_NAMED = 20
 
 noun = Noun("store", "Where the bytes lie: usage, check, collection, keys.")
 
@@ -20,12 +25,19 @@ def usage() -> Output:
     """Show how much lies in the store, by codec and by model, and what it saves."""
     with Client() as client:
         use = client.store.usage()
-    shown = sheet(use, "files", "logicalBytes", "uniqueBytes", "storedBytes", "pinnedBytes", "savedShare")
+    shown = _told(
+        ("files", f"{use.files:,}"),
+        ("their lengths added up", format_bytes(use.logical_bytes)),
+        ("of that different", format_bytes(use.unique_bytes)),
+        ("stored, sealed", format_bytes(use.stored_bytes)),
+        ("kept only for near copies", format_bytes(use.pinned_bytes)),
+        ("saved", f"{use.saved_share:.1%}"),
+    )
     parts = [
         table(use.codecs, "codec", "segments", "plainBytes", "storedBytes", empty="no segments yet").shown,
         table(use.models, "model", "versions", "logicalBytes", "storedBytes", empty="no models yet").shown,
     ]
-    return Output(shown.data, shown.shown, [part for part in parts if part])
+    return Output(plain(use), shown, [part for part in parts if part])
 
 
 @noun.command("quota", example="tunery store quota")
@@ -74,7 +86,18 @@ def collect(
     """Give back the bytes that no row names any more."""
     with Client() as client:
         job = client.store.gc(dry_run=dry_run, grace_hours=grace_hours)
-        return sheet(found_by(client, job.job_id, "collecting bytes", wait))
+        found = found_by(client, job.job_id, "collecting bytes", wait)
+    if "freed_bytes" not in found:
+        return sheet(found)
+    shown = _told(
+        ("files that nothing names", f"{len(found['files']):,}"),
+        ("segments that nothing needs", f"{found['segments']:,}"),
+        ("would be given back" if dry_run else "given back", format_bytes(found["freed_bytes"])),
+        ("stays dead beside what lives", format_bytes(found["kept_bytes"])),
+    )
+    named = [Text(digest) for digest in found["files"][:_NAMED]]
+    more = len(found["files"]) - len(named)
+    return Output(found, shown, [*named, *([Text(f"and {more:,} files more; --json names all")] if more > 0 else [])])
 
 
 @noun.command("rotate-keys", example="tunery store rotate-keys")
@@ -89,3 +112,12 @@ def rebuild(wait: Wait = True) -> Output:
     """Write the index again from the packs themselves; rows that stand already stay."""
     with Client() as client:
         return sheet(found_by(client, client.store.rebuild().job_id, "rebuilding the index", wait))
+
+
+def _told(*lines: tuple[str, str]) -> Table:
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    for line in lines:
+        grid.add_row(*line)
+    return grid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
@@ -63,11 +62,11 @@ class Files(Noun):
 
 
 class _Watched:
-    """A file that tells how much of it was read; ``fileno`` lets httpx see its length."""
+    """A file that tells how much of it was read."""
 
     def __init__(self, path: Path, watch: Watch | None) -> None:
         self._file: IO[bytes] = path.open("rb")
-        self._size = path.stat().st_size
+        self.size_bytes = path.stat().st_size
         self._done = 0
         self._watch = watch
 
@@ -75,14 +74,8 @@ class _Watched:
         piece = self._file.read(size)
         self._done += len(piece)
         if self._watch is not None:
-            self._watch(self._done, self._size)
+            self._watch(self._done, self.size_bytes)
         return piece
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self.read(1 << 20), b"")
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote
@@ -33,12 +34,15 @@ __all__ = ["Transport", "events_of", "path_of"]
 
 _ATTEMPTS = 5
 _LONGEST_PAUSE = 10.0
+_PIECE_BYTES = 1 << 20
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout)
 _BY_STATUS: dict[int, type[TuneryError]] = {401: Unauthenticated, 403: Forbidden, 404: NotFound}
 
 
 class Body(Protocol):
-    """Bytes to send: a file that can be read and closed."""
+    """Bytes to send, of a length that is known: a file that can be read and closed."""
+
+    size_bytes: int
 
     def read(self, size: int = -1, /) -> bytes: ...
     def __enter__(self) -> Self: ...
@@ -167,7 +171,10 @@ class Transport:
             last = attempt == _ATTEMPTS
             with ExitStack() as held:
                 if upload is not None:
-                    arguments = {**arguments, "content": held.enter_context(upload())}
+                    body = held.enter_context(upload())
+                    # As pieces and not as a file, which httpx would read and send 64 KiB at a time.
+                    arguments["content"] = iter(partial(body.read, _PIECE_BYTES), b"")
+                    arguments["headers"] = {**arguments["headers"], "Content-Length": str(body.size_bytes)}
                 try:
                     http = self._open()
                     request = http.build_request(method, path, timeout=self._patience(method), **arguments)

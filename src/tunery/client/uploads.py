@@ -88,6 +88,7 @@ class _Watched(io.BytesIO):
 
     def __init__(self, data: bytes, watch: Callable[[int], object] | None) -> None:
         super().__init__(data)
+        self.size_bytes = len(data)
         self._watch = watch
 
     def read(self, size: int | None = -1, /) -> bytes:

@@ -13,16 +13,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 
-import sqlalchemy as sa
 import structlog
 
-from tunery.errors import TuneryError
 from tunery.kit.ids import new_id
-from tunery.platform.blobs.collecting import collect
-from tunery.platform.blobs.tables import Pack
 from tunery.platform.ground import Ground
 from tunery.plugins import Registry
 from tunery.settings import Settings
@@ -127,20 +122,6 @@ def _sweep_packs(ground: Ground, older_than_seconds: float) -> int:
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
-
-
-@SWEEPS.register("unnamed bytes")
-def _sweep_bytes(ground: Ground, _older_than_seconds: float) -> int:
-    """Collect what no row names, tenant by tenant."""
-    with ground.database.system_session("the bytes of every tenant are looked through", read_only=True) as session:
-        tenants = session.scalars(sa.select(Pack.tenant_id).distinct()).all()
-    grace, count = timedelta(hours=ground.settings.store_grace_hours), 0
-    for tenant_id in tenants:
-        try:
-            count += len(collect(ground.blobs, tenant_id, grace=grace).files)
-        except TuneryError as error:  # what one tenant's damage stops goes on for the others
-            log.error("a tenant's bytes were not collected", tenant=tenant_id, reason=str(error))
-    return count
 
 
 def _is_older(path: Path, seconds: float) -> bool:

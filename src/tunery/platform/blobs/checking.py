@@ -14,6 +14,7 @@ from tunery.errors import IntegrityError, NotFound, TuneryError, Unavailable
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
 from tunery.platform.blobs.copying import fetch_pack
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.packs import pack_name, read_footer
 from tunery.platform.blobs.segments import Found, find_segments
 from tunery.platform.blobs.store import BlobStore
@@ -159,11 +160,14 @@ def _pack(store: BlobStore, tenant_id: str, pack_id: str) -> Pack | None:
 def files_of(store: BlobStore, tenant_id: str, numbers: Collection[int]) -> list[str]:
     """Return the digests of the files that need any of these segments, also for what leans on them."""
     with store.database.session(tenant_id, read_only=True) as session:
-        needed = sa.select(Segment.number).where(
-            sa.or_(Segment.number.in_(numbers), Segment.reference_number.in_(numbers))
-        )
-        rows = sa.select(BlobRow.digest).join(Piece, Piece.blob_id == BlobRow.id)
-        return sorted(set(session.scalars(rows.where(Piece.segment_number.in_(needed)))))
+        files: set[str] = set()
+        for part in in_parts(numbers):
+            needed = sa.select(Segment.number).where(
+                sa.or_(Segment.number.in_(part), Segment.reference_number.in_(part))
+            )
+            rows = sa.select(BlobRow.digest).join(Piece, Piece.blob_id == BlobRow.id)
+            files.update(session.scalars(rows.where(Piece.segment_number.in_(needed))))
+        return sorted(files)
 
 
 def _index_faults(store: BlobStore, tenant_id: str) -> Iterator[Damage]:

@@ -131,7 +131,10 @@ class Keyring:
             return False
 
     def retire(self, tenant_id: str, before: datetime) -> int:
-        """Destroy the tenant's keys that were replaced before that moment and wrap nothing; return how many."""
+        """Destroy the tenant's keys that were replaced before that moment and wrap nothing; return how many.
+
+        A writer looks for a newer key once its own is kept (``_keep``), so none is left behind, however long it slept.
+        """
         entries = sorted(self._backend.entries(f"{tenant_id}/tenant"), key=lambda entry: entry.name)
         if len(entries) < 2 or entries[-1].modified_at >= before:
             return 0
@@ -151,8 +154,13 @@ class Keyring:
 
     def _keep(self, tenant_id: str, pack_id: str, key: bytes) -> None:
         key_id = max(self._tenant_key_ids(tenant_id), default="") or self._make_tenant_key(tenant_id)
-        wrapped = wrap(self._tenant_key(tenant_id, key_id), key, f"{tenant_id}:{pack_id}")
-        self._write(_pack_name(tenant_id, pack_id), {"tenant": key_id}, wrapped)
+        while True:
+            wrapped = wrap(self._tenant_key(tenant_id, key_id), key, f"{tenant_id}:{pack_id}")
+            self._write(_pack_name(tenant_id, pack_id), {"tenant": key_id}, wrapped)
+            # Whoever makes a newer key now finds this one in use, so that it is not retired.
+            if (newest := max(self._tenant_key_ids(tenant_id))) == key_id:
+                break
+            key_id = newest
         self._remember(tenant_id, pack_id, key)
 
     def _remember(self, tenant_id: str, pack_id: str, key: bytes) -> None:

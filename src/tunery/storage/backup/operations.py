@@ -82,7 +82,11 @@ def enqueue_backup(ground: Ground) -> None:
 
 def _refuse_without_place(ground: Ground) -> None:
     if not ground.settings.backup_url:
-        raise Refused("no place for backups is set; say where with TUNERY_BACKUP_URL, such as file:///mnt/backups")
+        raise Refused(
+            "the server has no place for backups: set TUNERY_BACKUP_URL where `tunery serve` and each worker starts "
+            "(TUNERY_BACKUP_URL=file:///mnt/backups tunery serve), and start it again; for this command alone it does "
+            "nothing"
+        )
 
 
 def _view(manifest: BackupManifest) -> BackupView:

@@ -14,6 +14,7 @@ from tunery.errors import Forbidden, InvalidInput
 from tunery.identity.tables import Tenant
 from tunery.kit.actor import Actor
 from tunery.platform.blobs.backends import open_backend
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.tables import BlobRow
 from tunery.platform.blobs.usage import use_of, use_of_files
 from tunery.platform.db import TenantSession
@@ -110,7 +111,9 @@ def versions_with(versions: Iterable[ModelVersion], digests: Iterable[str]) -> l
 def lost_files(session: Session, versions: Iterable[ModelVersion]) -> list[str]:
     """Return the files that versions name and the store does not have."""
     named = {digest for version in versions for digest in digests_of(version)}
-    return sorted(named - set(session.scalars(sa.select(BlobRow.digest).where(BlobRow.digest.in_(named)))))
+    for part in in_parts([*named]):
+        named -= set(session.scalars(sa.select(BlobRow.digest).where(BlobRow.digest.in_(part))))
+    return sorted(named)
 
 
 def require_operator(session: TenantSession, actor: Actor, what: str) -> None:
