@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tunery.errors import Unavailable
 from tunery.platform.blobs.backends import Patience, open_backend
 
 AZURITE = Path(__file__).parents[1] / ".venv" / "npm" / "node_modules" / ".bin" / "azurite-blob"
@@ -45,8 +46,21 @@ class ObjectServer:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
-    """A SeaweedFS of this session."""
-    folder = tmp_path_factory.mktemp("weed")
+    """A SeaweedFS of this session; one that is robbed of a port by another process is started again on others."""
+    for left in (2, 1, 0):
+        with ExitStack() as held:
+            try:
+                server = held.enter_context(_seaweed(tmp_path_factory.mktemp("weed")))
+            except (RuntimeError, Unavailable):
+                if left == 0:
+                    raise
+                continue
+            yield server
+            return
+
+
+@contextmanager
+def _seaweed(folder: Path) -> Iterator[ObjectServer]:
     key, secret = secrets.token_hex(8), secrets.token_hex(16)
     identity = {"name": "tests", "credentials": [{"accessKey": key, "secretKey": secret}], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
@@ -102,10 +116,12 @@ _PORTS = (
 
 
 def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+    """Draw a port from below those that systems give to connections, which come and go all the time."""
+    while True:
+        port = secrets.choice(range(10_000, 32_000))
+        with socket.socket() as listening, suppress(OSError):
+            listening.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
@@ -136,7 +152,7 @@ def _until(done: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
 
 
 def _wait_until_it_writes(server: ObjectServer) -> None:
-    """A server listens a while before it takes what is written."""
+    """A server listens a while before it takes what is written. Raises: Unavailable: it does not."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)

@@ -1,9 +1,9 @@
 """An engine for tests, registered as a stranger's would be: a real child process that tells who answers.
 
-Every answer is ``I am <adapter or base> <text>``, a word a token. A text that begins with ``hold`` sends its first word
-and waits for the file ``go`` in the engine's work folder; when its reader leaves, it writes the file ``left``. A text
-that begins with ``die`` ends the process after the first word. Adapters whose folder holds ``mute`` in their README
-answer with a fault.
+Every answer is ``I am <adapter or base> <text>``, a word a token. A text that begins with ``hold`` sends its first
+word, writes the file ``held`` and waits for the file ``go`` in the engine's work folder; when its reader leaves, it
+writes the file ``left``. A text that begins with ``die`` ends the process after the first word. Adapters whose folder
+holds ``mute`` in their README answer with a fault.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _wait(self) -> None:
         folder = Path(self.order["work_dir"])
+        (folder / "held").touch()
         while not (folder / "go").exists():
             self.connection.settimeout(0.02)
             try:
