@@ -19,7 +19,7 @@ from tests.doors.things import data_of, upload
 from tests.registry.folders import make_model_folder
 from tests.storage.proxy import Cut, proxied
 from tunery.client import Client
-from tunery.errors import UnsafeFormat
+from tunery.errors import InvalidInput, UnsafeFormat
 from tunery.registry.operations import checkout_version
 from tunery.registry.tables import ModelVersion
 
@@ -138,6 +138,24 @@ def test_the_client_refuses_it_before_a_byte_is_sent(
     ):
         client.models.register("packed", folder)
     assert data_of(admin.http.get("/api/v1/store/usage")) == before
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", ["rows.zip", "rows.tar.gz", "rows.jsonl", "rows.csv", "rows.json"])
+def test_an_archive_is_no_dataset_whatever_its_name_says(
+    door: Door, admin: Person, archive: tuple[str, bytes], name: str
+) -> None:
+    _, data = archive
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wish = {"name": "packed-rows", "fileDigest": upload(admin, data), "fileName": name}
+    answer = admin.http.post("/api/v1/datasets/import", json=wish)
+    if answer.is_success:
+        with pytest.raises(InvalidInput) as refused:
+            door.carry_out(admin.actor.tenant_id, answer.json()["data"]["jobId"])
+        assert refused.value.message
+    else:
+        assert answer.status_code in (415, 422)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 150_000, "kilobytes"
 
 
 PICKLE = pickle.dumps({"weight": print})
