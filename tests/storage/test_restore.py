@@ -27,8 +27,10 @@ from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job
 from tunery.registry.operations import verify_version
 from tunery.registry.tables import ModelVersion
+from tunery.settings import Settings
 from tunery.storage import operations
 from tunery.storage.backup.restoring import restore_backup
+from tunery.storage.backup.verifying import faults_of
 from tunery.storage.schemas import UploadCreate
 from tunery.storage.upkeep.operations import live_versions, lost_files
 
@@ -179,6 +181,8 @@ def test_an_index_put_back_by_hand_is_corrected_by_a_rebuild(home: Home) -> None
 
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
 def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, injected: Injected) -> None:
     """Each attempt meets what the one before left, and is killed some deeds later, until one ends."""
     found = joined(home)
@@ -189,14 +193,7 @@ def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, inject
     last = home.back_up()
     destroyed(home, secret)
     settings = home.elsewhere()
-    step = "1" if EVERY else "23"
-    secrets = {"database_url", "database_admin_url"}
-    given = settings.model_dump(mode="json") | {name: getattr(settings, name) for name in secrets}
-    command = [sys.executable, "-m", "tests.storage.restore_script", json.dumps(given), home.url, step]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1700)
-    assert done.returncode == 0, done.stderr[-3000:]
-    injected(int(done.stdout.split()[-1]))
-    assert int(done.stdout.split()[-1]) * int(step) >= 40, "fewer deeds than a restore must have; are they counted?"
+    injected(kill_again_and_again("restore", settings, home.url))
     ground = home.opened(settings)
     tenant_id = home.actor.tenant_id
     assert whole(ground, tenant_id)
@@ -210,6 +207,34 @@ def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, inject
     for backup_id in (last.id, backup.id):
         with pytest.raises(Refused, match="not empty"):
             restore_backup(settings, home.url, backup_id)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+def test_a_backup_killed_before_any_of_its_deeds_leaves_none_or_a_whole_one(home: Home, injected: Injected) -> None:
+    """Whatever manifest there is stands for a backup in which nothing is missing or damaged."""
+    digest = home.put(os.urandom(50_000))
+    home.settings.folder("datasets", home.actor.tenant_id, "rows").joinpath("part-0.parquet").write_bytes(b"rows")
+    injected(kill_again_and_again("create", home.settings, home.url))
+    made = home.target.manifest_ids()
+    assert made
+    for backup_id in made:
+        assert faults_of(home.target, home.target.manifest(backup_id)) == []
+    ground, _ = home.put_back()
+    assert len(ground.blobs.read(home.actor.tenant_id, digest)) == 50_000
+
+
+def kill_again_and_again(deed: str, settings: Settings, url: str) -> int:
+    """Kill a deed before its first step, its repetition some steps later, until one ends; return how often."""
+    step = 1 if EVERY else 23
+    secrets = {"database_url", "database_admin_url"}
+    given = settings.model_dump(mode="json") | {name: getattr(settings, name) for name in secrets}
+    command = [sys.executable, "-m", "tests.storage.backup_script", deed, json.dumps(given), url, str(step)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3000)
+    assert done.returncode == 0, done.stderr[-3000:]
+    killed = int(done.stdout.split()[-1])
+    assert killed * step >= 40, "fewer deeds than there must be; are they counted?"
+    return killed
 
 
 def test_a_half_restored_home_is_served_by_nobody_and_takes_no_other_backup(
