@@ -11,6 +11,8 @@
     │   ├── RowInvalid                  row_invalid          422     invalid
     │   ├── FormatInvalid               format_invalid       422     invalid
     │   ├── UnsafeFormat                unsafe_format        409     refused
+    │   ├── UrlNotAllowed               url_not_allowed      400     invalid
+    │   ├── SourceLimit                 source_limit         413     invalid
     │   └── TooLarge                    too_large            413     invalid
     ├── Unauthenticated                 unauthenticated      401     unauthenticated
     ├── Forbidden                       forbidden            403     forbidden
@@ -65,6 +67,7 @@ __all__ = [
     "SchemaNewer",
     "SchemaUnreleased",
     "SignatureInvalid",
+    "SourceLimit",
     "StaleState",
     "TooLarge",
     "TuneryError",
@@ -72,6 +75,7 @@ __all__ = [
     "Unavailable",
     "UnsafeFormat",
     "UnsupportedMedia",
+    "UrlNotAllowed",
     "error_from_problem",
 ]
 
@@ -175,6 +179,18 @@ class UnsafeFormat(InvalidInput):
     """The file is of a kind that can run code when it is loaded (pickle); it was refused. Convert it to safetensors."""
 
     code, status, kind = "unsafe_format", 409, "refused"
+
+
+class UrlNotAllowed(InvalidInput):
+    """Data is fetched from public web addresses alone; nothing was asked. Upload the file instead."""
+
+    code, status = "url_not_allowed", 400
+
+
+class SourceLimit(InvalidInput):
+    """A source sent more, or took longer, than is allowed; nothing was kept. Download the file and upload it."""
+
+    code, status = "source_limit", 413
 
 
 class TooLarge(InvalidInput):

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
         24, gt=0, description="Hours without a new part after which an upload in parts is given up."
     )
     max_request_bytes: int = Field(10_000_000, gt=0, description="Largest body of an inference request, in bytes.")
+    source_hosts: list[str] = Field(
+        [], description="Host names that data may be fetched from by URL though their addresses are not public."
+    )
     max_row_bytes: int = Field(10_000_000, gt=0, description="Longest line of a data file, in bytes.")
     idempotency_seconds: float = Field(
         86_400, gt=0, description="Seconds during which a call repeated with its key gets the first answer."
