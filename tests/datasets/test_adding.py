@@ -1,4 +1,4 @@
-"""The examples of the two ADDING.md pages work as they are printed."""
+"""The examples of the ADDING.md pages work as they are printed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 import tunery.datasets
 from tunery.datasets.formats import IMPORTERS, Malformed, Record
+from tunery.datasets.pii import DETECTORS, Finding
 from tunery.datasets.rows import Row
 from tunery.datasets.sanitize import SANITIZERS, Tally
 from tunery.plugins import Registry
@@ -22,7 +23,7 @@ ROOM = Path(tunery.datasets.__file__).parent
 @pytest.fixture
 def forgetting() -> Iterator[None]:
     """Take away afterwards what an example registers."""
-    registries: list[Registry[Any]] = [IMPORTERS, SANITIZERS]
+    registries: list[Registry[Any]] = [IMPORTERS, SANITIZERS, DETECTORS]
     before = [(registry, dict(registry)) for registry in registries]
     yield
     for registry, known in before:
@@ -51,3 +52,9 @@ def test_the_example_of_a_step_changes_and_counts() -> None:
     rows = [Row("a", 1, {"text": "ONE"}), Row("b", 2, {"text": "two"})]
     assert [row.values["text"] for row in step.apply(rows, "text", tally)] == ["one", "two"]
     assert (tally.affected, step.describe()) == (1, "Wrote the column text in lower case")
+
+
+@pytest.mark.usefixtures("forgetting")
+def test_the_example_of_a_detector_finds() -> None:
+    run_example("pii/ADDING.md")
+    assert DETECTORS.get("badges")().find("badge B-123456.") == [Finding("BADGE", 6, 14, 0.9)]

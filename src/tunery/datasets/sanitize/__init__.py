@@ -74,6 +74,9 @@ class Sources(Protocol):
     def tokenizer(self, reference: str) -> bytes:
         """Return the ``tokenizer.json`` that a reference names. Raises: NotFound."""
 
+    def key(self, purpose: str) -> bytes:
+        """Return the tenant's key of 32 bytes for a purpose, such as ``pseudonyms``; always the same."""
+
 
 class SanitizeStep(BaseModel):
     """A step and its parameters."""

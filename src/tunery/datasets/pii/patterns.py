@@ -1,0 +1,91 @@
+"""Layer 1: patterns, check digits and context, fast enough to be run on every row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tunery.datasets.pii import DETECTORS, Finding
+from tunery.datasets.pii.folding import fold
+from tunery.datasets.pii.internet import find_emails, find_ipv4, find_ipv6_and_macs, find_url_credentials, spells_at
+from tunery.datasets.pii.national_ids import ID_CARD, NATIONAL_IDS
+from tunery.datasets.pii.other_numbers import VEHICLE, find_births, find_crypto_addresses
+from tunery.datasets.pii.payment import find_cards, find_ibans
+from tunery.datasets.pii.phone import find_phones
+from tunery.datasets.pii.recognizers import REPORTED, THOROUGH, any_of
+
+__all__ = ["PatternDetector"]
+
+_WORTH_A_LOOK = re.compile(r"[0-9@]")
+_DENSE = re.compile(r"[0-9](?:[^0-9\n]{0,6}+[0-9]){3,200}+")
+_NUMBERS = (*NATIONAL_IDS, VEHICLE)
+_ANY_NUMBER = any_of(_NUMBERS)
+_MARGIN_BEFORE, _MARGIN_AFTER = 12, 40
+_LEAST_DIGITS = 6
+
+
+@DETECTORS.register("patterns")
+class PatternDetector:
+    """Finds what has a form: addresses, numbers with check digits, and numbers that a word nearby tells.
+
+    Args:
+        regions: Countries whose national telephone numbers are looked for, as ISO codes.
+        thorough: Whether numbers too count that pass a weak check or have the form alone, with no word that tells: nine
+            digits of a kind that a tenth of all nine digits are, for one.
+    """
+
+    name = "patterns"
+    kinds = tuple(
+        sorted(
+            {"CARD", "CRYPTO_ADDRESS", "DATE_OF_BIRTH", "EMAIL", "IBAN", "IP_ADDRESS", "MAC_ADDRESS", "PHONE"}
+            | {"URL_CREDENTIALS", *(number.kind for number in _NUMBERS)}
+        )
+    )
+
+    def __init__(
+        self, regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "IN", "BR"), *, thorough: bool = False
+    ) -> None:
+        self.regions = regions
+        self.version = "1-thorough" if thorough else "1"
+        self._least = THOROUGH if thorough else REPORTED
+
+    def find(self, text: str) -> list[Finding]:
+        """Return what is in the text."""
+        if text.isascii():
+            return [*dict.fromkeys(self._find(text))] if _WORTH_A_LOOK.search(text) or spells_at(text) else []
+        folded = fold(text)
+        return [
+            Finding(found.kind, *folded.span(found.start, found.end), found.confidence)
+            for found in self._find(folded.text)
+        ]
+
+    def _find(self, text: str) -> Iterator[Finding]:
+        credentials: set[int] = set()
+        if "://" in text and "@" in text:
+            for found in find_url_credentials(text):
+                credentials.add(found.end)
+                yield found
+        if "@" in text or spells_at(text):
+            for found in find_emails(text):
+                if text.find("@", found.start) not in credentials:
+                    yield found
+        if _WORTH_A_LOOK.search(text) is None:
+            return
+        if "usweis" in text:  # a few digits among letters are no dense stretch
+            yield from ID_CARD.find(text, 0, len(text))
+        yield from find_births(text)
+        yield from find_crypto_addresses(text)
+        yield from find_ipv6_and_macs(text)
+        yield from self._find_numbers(text)
+
+    def _find_numbers(self, text: str) -> Iterator[Finding]:
+        done = 0
+        for dense in _DENSE.finditer(text):
+            start, end = max(done, dense.start() - _MARGIN_BEFORE), min(len(text), dense.end() + _MARGIN_AFTER)
+            yield from find_ipv4(text, start, end)
+            yield from find_phones(text, start, end, self.regions)
+            yield from find_cards(text, start, end)
+            yield from find_ibans(text, start, end)
+            if _ANY_NUMBER.search(text, start, end):
+                for number in _NUMBERS:
+                    yield from number.find(text, start, end, self._least)

@@ -1,0 +1,153 @@
+"""Layer 1 finds the numbers that issuing bodies publish as examples, and not what resembles them (DAT-04)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunery.datasets.pii.evaluation import measure_builtins
+from tunery.datasets.pii.labelled import labelled_set
+from tunery.datasets.pii.national_ids import NATIONAL_IDS
+from tunery.datasets.pii.normalizing import normalize
+from tunery.datasets.pii.overlaps import resolve
+from tunery.datasets.pii.patterns import PatternDetector
+from tunery.datasets.pii.reports import measured
+from tunery.datasets.pii.secrets import SecretDetector, entropy
+
+PATTERNS, SECRETS = PatternDetector(), SecretDetector()
+
+PUBLISHED = {
+    "GB_NHS": "NHS 943 476 5919",
+    "FR_INSEE": "2 55 08 14 168 025 38",
+    "IT_FISCAL_CODE": "RSSMRA85T10A562S",
+    "NL_BSN": "BSN 111222333",
+    "PL_PESEL": "44051401359",
+    "BR_CPF": "529.982.247-25",
+    "BR_CNPJ": "12.ABC.345/01DE-35",
+    "CN_RESIDENT_ID": "11010519491231002X",
+    "MX_CURP": "HEGG560427MVZRRL04",
+    "FI_HETU": "131052-308T",
+    "SE_PERSONAL": "811218-9876",
+    "CH_AHV": "756.9217.0769.85",
+    "ZA_ID": "8001015009087",
+    "TR_IDENTITY": "10000000146",
+    "SG_NRIC": "S1234567D",
+    "AU_TFN": "TFN 123 456 782",
+    "AU_MEDICARE": "Medicare 2123 45670 1",
+    "DE_TAX_ID": "86095742719",
+    "DE_ID_CARD": "Ausweis T220001293",
+    "ES_NIF": "12345678Z",
+    "JP_MY_NUMBER": "マイナンバー 123456789018",
+    "BE_NATIONAL": "85.07.30-033.28",
+    "PT_NIF": "NIF 123456789",
+    "US_SSN": "219-09-9999",
+    "CA_SIN": "SIN 130 692 544",
+    "IBAN": "GB82 WEST 1234 5698 7654 32",
+    "CARD": "3782 822463 10005",
+    "VIN": "1M8GDM9AXKP042788",
+    "MAC_ADDRESS": "00:00:5e:00:53:af",
+}
+"""Examples that the bodies or the standards print, with a word of context where the number alone is too weak."""
+
+UNCHECKED = {"US_SSN", "MAC_ADDRESS"}
+
+
+def found(text: str) -> list[tuple[str, str]]:
+    return [(each.kind, text[each.start : each.end]) for each in resolve(PATTERNS.find(text))]
+
+
+@pytest.mark.parametrize(("kind", "text"), PUBLISHED.items(), ids=PUBLISHED)
+def test_published_examples_are_found(kind: str, text: str) -> None:
+    assert [name for name, _ in found(f"It was {text}, they said.")] == [kind]
+
+
+@pytest.mark.parametrize("kind", sorted(set(PUBLISHED) - UNCHECKED))
+def test_another_digit_is_not_taken_for_one(kind: str) -> None:
+    text = PUBLISHED[kind]
+    place = max(i for i, c in enumerate(text[:-1]) if c.isdigit())  # the last digit before the end
+    hits = 0
+    for digit in "0123456789":
+        changed = text[:place] + digit + text[place + 1 :]
+        hits += kind in [name for name, _ in found(f"It was {changed}, they said.")]
+    assert hits <= 2  # itself, and for one digit in ten where the rule allows two
+
+
+def test_every_national_number_is_in_the_labelled_set() -> None:
+    assert {each.kind for each in NATIONAL_IDS} <= {kind for row in labelled_set() for kind, _, _ in row.spans}
+    assert len({each.kind for each in NATIONAL_IDS}) >= 30
+
+
+def test_the_numbers_that_reports_quote_are_those_of_the_code() -> None:
+    """``python benchmarks/pii.py --write`` writes them."""
+    assert measure_builtins() == measured()
+    usual, thorough = (measured()["detectors"][f"patterns {version}"] for version in ("1", "1-thorough"))
+    assert len(usual) >= 42
+    assert min(numbers["precision"] for numbers in usual.values()) >= 0.95
+    assert min(numbers["recall"] for numbers in usual.values()) >= 0.85
+    assert min(numbers["recall"] for numbers in thorough.values()) >= 0.75
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("write to ann.lee+x@example.co.uk.", ("EMAIL", "ann.lee+x@example.co.uk")),
+        ("ann＠example．org", ("EMAIL", "ann＠example．org")),
+        ("bob (at) example (dot) com!", ("EMAIL", "bob (at) example (dot) com")),
+        ("müller@bücher.example", ("EMAIL", "müller@bücher.example")),
+        ("m\u200barie@exam\u200bple.org", ("EMAIL", "m\u200barie@exam\u200bple.org")),
+        ("card ４１１１ １１１１ １１１１ １１１１", ("CARD", "４１１１ １１１１ １１１１ １１１１")),
+        ("IBAN ＤＥ89370400440532013000", ("IBAN", "ＤＥ89370400440532013000")),
+        ("phone ٠٢٠ ٧٩٤٦ ٠٩٥٨", ("PHONE", "٠٢٠ ٧٩٤٦ ٠٩٥٨")),
+        ("NI number АВ123456С", ("GB_NINO", "АВ123456С")),  # Cyrillic capitals
+        ("postgres://bob:s3cret@db.example.com/x", ("URL_CREDENTIALS", "bob:s3cret")),
+        (
+            "0xde709f2102306220921060314715629080e2fb77",
+            ("CRYPTO_ADDRESS", "0xde709f2102306220921060314715629080e2fb77"),
+        ),
+        ("née le 3.4.1987 à Nice", ("DATE_OF_BIRTH", "3.4.1987")),
+        ("[2001:db8::8a2e:370:7334]", ("IP_ADDRESS", "2001:db8::8a2e:370:7334")),
+    ],
+)
+def test_writings_of_many_kinds(text: str, expected: tuple[str, str]) -> None:
+    assert found(text) == [expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111 1111 1111 1112",
+        "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1Beaed",
+        "version 1.2.3.4",
+        "DE89370400440532013001",
+        "built on 3.4.1987",
+        "std::abc::def",
+        "12:30:45",
+        "256.1.1.1 is none",
+        "a@b",
+        "[EMAIL]",
+        "[PHONE:bcdfghjklmnpqrst]",
+    ],
+)
+def test_look_alikes_are_left_alone(text: str) -> None:
+    assert found(text) == []
+
+
+def test_another_spelling_is_the_same_identifier() -> None:
+    assert (
+        normalize("EMAIL", "Ann＠Example.ORG") == normalize("EMAIL", "ann (at) example (dot) org") == "ann@example.org"
+    )
+    assert normalize("PHONE", "(415) 555-2671") == normalize("PHONE", "+1 415.555.2671 x9") == "+14155552671"
+    assert normalize("PHONE", "030 / 2661230", ("DE",)) == "+49302661230"
+    assert normalize("IBAN", "de89 3704 0044 0532 0130 00") == "DE89370400440532013000"
+    assert normalize("IP_ADDRESS", "2001:DB8:0:0::1") == "2001:db8::1"
+    assert normalize("PERSON", "  Ann   LEE ") == "ann lee"
+
+
+def test_entropy_is_shannons() -> None:
+    assert entropy("aabb") == 1.0  # two equal halves: -2 * 1/2 * log2(1/2)
+    assert entropy("abcd") == 2.0
+
+
+def test_a_secret_is_found_in_json_code_and_prose() -> None:
+    for text in ('{"db_password": "tr0ub4dor&3"}', "PASSWORD=tr0ub4dor&3\n", "my password is tr0ub4dor&3, ok"):
+        assert [text[f.start : f.end].rstrip(",") for f in SECRETS.find(text)] == ["tr0ub4dor&3"], text
+    assert SECRETS.find("password: required\ntoken = os.environ['T']\nsecret: <your secret>") == []
