@@ -60,6 +60,9 @@ def _read(order: dict[str, Any]) -> TrainSpec:
 def _prepare() -> None:
     """Set what must stand before torch is loaded."""
     prepare_memory()
+    # Torch's threads spin for milliseconds at each barrier by default, and whoever else needs a core waits for them, as
+    # they for him: beside other work a step then takes five to ten times as long.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # Without a fixed workspace cuBLAS may add in another order. Source: CUDA, cuBLAS, "Results reproducibility".
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
