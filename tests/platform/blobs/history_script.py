@@ -193,7 +193,9 @@ class Store(RuleBasedStateMachine):
         if not self.done(killed, collected):
             self.look()
             return
-        assert self.here == self.named, "what none names is collected"
+        families = {file % 2 for file in self.named if file < 5}
+        leaned_on = {file for file in range(5) if file % 2 in families}
+        assert self.here - self.named <= leaned_on, "what none names is collected, unless a near copy may lean on it"
         self.gone |= self.going
         self.going = set()
 
