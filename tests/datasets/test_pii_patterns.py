@@ -104,6 +104,8 @@ def test_the_numbers_that_reports_quote_are_those_of_the_code() -> None:
             ("CRYPTO_ADDRESS", "0xde709f2102306220921060314715629080e2fb77"),
         ),
         ("née le 3.4.1987 à Nice", ("DATE_OF_BIRTH", "3.4.1987")),
+        (r"Notes:\nMobile:\n0495 72 29 09\n", ("PHONE", "0495 72 29 09")),
+        ("my card is 180021859468587", ("CARD", "180021859468587")),
         ("[2001:db8::8a2e:370:7334]", ("IP_ADDRESS", "2001:db8::8a2e:370:7334")),
     ],
 )
@@ -122,6 +124,8 @@ def test_writings_of_many_kinds(text: str, expected: tuple[str, str]) -> None:
         "std::abc::def",
         "12:30:45",
         "256.1.1.1 is none",
+        "at 22:16:09.476914",
+        "180021859468587",
         "a@b",
         "[EMAIL]",
         "[PHONE:bcdfghjklmnpqrst]",

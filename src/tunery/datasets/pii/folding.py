@@ -9,6 +9,7 @@ from functools import cache
 __all__ = ["Folded", "fold"]
 
 _LOOK_ALIKES = dict(zip("АВЕЅІЈКМНОРСТХѴΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABESIJKMHOPCTXVABEZHIKMNOPTYX", strict=True))
+_ESCAPED = re.compile(r"\\[nrt]")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 
 
@@ -34,7 +35,9 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """Fold a text; ASCII stays as it is."""
+    """Fold a text; of ASCII only written-out line breaks and tabs are seen as what they mean."""
+    if "\\" in text:
+        text = _ESCAPED.sub("  ", text)
     if text.isascii():
         return Folded(text)
     table, foldable = _table()

@@ -51,13 +51,13 @@ class PatternDetector:
 
     def find(self, text: str) -> list[Finding]:
         """Return what is in the text."""
-        if text.isascii():
-            return [*dict.fromkeys(self._find(text))] if _WORTH_A_LOOK.search(text) or spells_at(text) else []
+        if text.isascii() and not _WORTH_A_LOOK.search(text) and not spells_at(text):
+            return []
         folded = fold(text)
-        return [
-            Finding(found.kind, *folded.span(found.start, found.end), found.confidence)
-            for found in self._find(folded.text)
-        ]
+        found = dict.fromkeys(self._find(folded.text))
+        if folded.text is text:
+            return [*found]
+        return [Finding(each.kind, *folded.span(each.start, each.end), each.confidence) for each in found]
 
     def _find(self, text: str) -> Iterator[Finding]:
         credentials: set[int] = set()

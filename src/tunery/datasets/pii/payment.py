@@ -11,9 +11,9 @@ from tunery.datasets.pii.recognizers import as_words, compact, in_context
 
 __all__ = ["IBAN_LENGTHS", "card_lengths", "find_cards", "find_ibans"]
 
-_CARD = re.compile(r"(?<![0-9A-Za-z_])(?<![0-9][-.])[2-6](?:[ -]?[0-9]){11,18}(?![0-9A-Za-z_])")
+_CARD = re.compile(r"(?<![0-9A-Za-z_])(?<![0-9][-.])[0-9](?:[ -]?[0-9]){11,18}(?![0-9A-Za-z_])")
 _CONTEXT = as_words("card|visa|maestro|credit|debit|karte|carte|tarjeta")
-"""Short numbers, of old cards and of some Maestro cards, are taken for cards only near one of these."""
+"""Short numbers and those of unknown issuers are taken for cards only near one of these."""
 
 _ISSUERS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
     (2221_00, 2720_99, (16,)),  # Mastercard
@@ -53,16 +53,17 @@ def card_lengths(number: str) -> tuple[int, ...]:
 
 
 def find_cards(text: str, start: int, end: int) -> Iterator[Finding]:
-    """Yield card numbers that keep the issuer's length and Luhn's check digit."""
+    """Yield card numbers that keep the issuer's length and Luhn's check digit, or the latter near a word that tells."""
     for match in _CARD.finditer(text, start, end):
         number = compact(match[0])
-        for length in sorted(card_lengths(number), reverse=True):
+        known = card_lengths(number)
+        for length in sorted({*known, len(number)}, reverse=True):
             if length > len(number) or not luhn(number[:length]) or len(set(number[:length])) < 2:
                 continue
             last = _place_of_digit(match[0], length)
             if not match[0][last + 1 : last + 2].isdigit():
                 finish = match.start() + last + 1
-                if length > 13 or in_context(_CONTEXT, text, match.start(), finish):
+                if (length in known and length > 13) or in_context(_CONTEXT, text, match.start(), finish):
                     yield Finding("CARD", match.start(), finish, 0.9)
                 break
 

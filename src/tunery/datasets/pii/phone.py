@@ -12,7 +12,7 @@ from tunery.datasets.pii.recognizers import REPORTED, as_words, in_context
 __all__ = ["e164", "find_phones"]
 
 _CANDIDATE = re.compile(
-    r"(?<![0-9A-Za-z_+])(?<![0-9][-./])(?:(?:\+|00|011[ -]?)\(?[1-9]|\(?[0-9])"
+    r"(?<![0-9A-Za-z_+])(?<![0-9][-./:])(?:(?:\+|00|011[ -]?)\(?[1-9]|\(?[0-9])"
     r"(?:(?:[ .\-/)]|\) |\)-| \(| - | / )?[0-9]){6,14}"
     r"(?:,? ?(?:x|ext\.?|extension) ?[0-9]{1,6})?(?![0-9A-Za-z_])(?![-./][0-9])",
     re.IGNORECASE,
@@ -20,14 +20,15 @@ _CANDIDATE = re.compile(
 _EXTENSION = re.compile(r",? ?(?:x|ext\.?|extension) ?[0-9]{1,6}$", re.IGNORECASE)
 _NOT_PHONE = re.compile(
     r"(?:19|20)[0-9]{2}([-/.])[0-9]{1,2}\1[0-9]{1,2}(?![0-9])|[0-9]{1,2}([-/.])[0-9]{1,2}\2(?:19|20)[0-9]{2}"
-    r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|[1-9][0-9]{0,3}(?:[ -]{1,3}[0-9]{4}){1,3}$|[0-9]{3,4}\.[0-9]{4,}$|0\.[0-9]+"
+    r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|[0-9]{3,4}\.[0-9]{4,}$|0\.[0-9]+"
 )
+_LIKE_A_CARD = re.compile(r"[1-9][0-9]{0,3}(?:[ -]{1,3}[0-9]{4}){1,3}")
 _NORTH_AMERICAN = re.compile(r"(?:1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}([ .-]))[0-9]{3}[ .-][0-9]{4}")
 _GROUPED = re.compile(r"\(?0[0-9]{1,5}\)?[ /.-][0-9 ./-]{5,14}")
 _CONTEXT = as_words(
-    "phone|telephone|tel|mobile|cell|cellphone|fax|call(?:ed|ing)?|contact|reach|whatsapp|sms|text me|dial|ring|"
-    r"hotline|telefon\w*|handy|rufnummer|mobil|t[ée]l[ée]phone|portable|tel[ée]fono|m[óo]vil|telefone|celular|"
-    "cellulare|telefoon|телефон|电话|手机|電話|전화"
+    "phone|telephone|tel|mobile|cell|cellphone|fax|call(?:ed|ing)?|contact|reach|whatsapp|sms|text me|dial|"
+    r"ring|desk|office|landline|hotline|telefon\w*|handy|rufnummer|mobil|t[ée]l[ée]phone|portable|tel[ée]fono|m[óo]vil|"
+    "telefone|celular|cellulare|telefoon|телефон|电话|手机|電話|전화"
 )
 
 
@@ -57,6 +58,8 @@ def _confidence(number: str, regions: tuple[str, ...]) -> float:
         return 0.9
     if _NORTH_AMERICAN.fullmatch(number):
         return 0.7
+    if _LIKE_A_CARD.fullmatch(number):
+        return 0.1
     valid = e164(number, regions) is not None
     if number[0] == "+":
         return 0.6
