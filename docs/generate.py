@@ -69,7 +69,18 @@ def _recipe() -> str:
     lines += [
         "## Steps of `sanitize`",
         "",
-        "Each entry is `{step: NAME, ...}`; they run in order.",
+        "Each entry is `{step: NAME, ...}`; `tunery datasets sanitizers` lists them with their parameters. They run in",
+        "order, and the order matters; a good one is:",
+        "",
+        "1. `strip_keys`, `redact_secrets`, `redact_pii`: rows that differed only in a name become equal.",
+        "2. `filter_by_length`, `filter_language`, `filter_quality`, `filter_profanity`: before de-duplication, which",
+        "   keeps the first of a group, and would lose the group where a filter takes that one away.",
+        "3. `deduplicate`, then `near_deduplicate`: the cheap and exact one first.",
+        "4. `decontaminate`, then `check_leakage`: they look at what is left. Let evaluation sets pass the steps of 1,",
+        "   or a redacted row is not known again.",
+        "",
+        "Each leaves in the provenance record how many rows it touched, the ids of the first of them, its parameters",
+        "and the seconds it took; what a step counts by reason, or finds, stands in `details`.",
         "",
     ]
     for name, step in SANITIZERS:

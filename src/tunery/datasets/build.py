@@ -17,7 +17,7 @@ from tunery.datasets.delta import Written, write_version
 from tunery.datasets.formats import Record
 from tunery.datasets.quarantine import Quarantine, RowFault, read_records
 from tunery.datasets.rows import Row, RowIds
-from tunery.datasets.sanitize import PreprocessingStep, Sanitation
+from tunery.datasets.sanitize import PreprocessingStep, Sanitation, Sources
 from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.shapes import Shape, Shaper
 from tunery.datasets.splits import SplitReport, split_rows
@@ -67,6 +67,7 @@ def build_version(
     quarantine: Quarantine,
     max_row_bytes: int,
     watch: Watch = lambda stage, rows: None,
+    sources: Sources | None = None,
 ) -> Built:
     """Import a file as a new version of a dataset's table.
 
@@ -80,6 +81,7 @@ def build_version(
         quarantine: Where rows go that cannot be used.
         max_row_bytes: Longest row, in bytes.
         watch: Told how far the build is.
+        sources: Where the steps find what they refer to.
 
     Raises:
         FormatInvalid, TooLarge: The file cannot be read as this format. RowInvalid: a row cannot be used, and the
@@ -93,7 +95,7 @@ def build_version(
         reasons = "; ".join(f"line {row.line}: {row.reason}" for row in quarantine.first[:3])
         raise InvalidInput(f"the file has no usable row{f' ({reasons})' if reasons else ''}")
     shape = shaper.maps[0].shape
-    sanitation = Sanitation(options.sanitize, shape)
+    sanitation = Sanitation(options.sanitize, shape, sources)
     staged = stage_rows(scratch / "staged.arrow", sanitation.run(chain([first], rows)), shape)
     columns = shaper.finish()
     if not staged.row_ids:

@@ -12,6 +12,7 @@ from tunery import audit
 from tunery.datasets.build import Built, build_version
 from tunery.datasets.formats import guess_format
 from tunery.datasets.quarantine import Quarantine
+from tunery.datasets.references import TenantSources
 from tunery.datasets.tables import Dataset, DatasetVersion
 from tunery.datasets.views import DatasetImport
 from tunery.kit.clock import now
@@ -73,6 +74,7 @@ def _build(context: JobContext, wish: DatasetImport, dataset: Dataset, import_id
             quarantine=Quarantine(wish.options.on_error, file),
             max_row_bytes=ground.settings.max_row_bytes,
             watch=watch,
+            sources=TenantSources(ground, context.tenant_id, scratch),
         )
 
 
@@ -127,7 +129,6 @@ def _record(
 
 def _provenance(wish: DatasetImport, built: Built) -> dict[str, Any]:
     """Build R1's record. What no detector has looked at is unknown (null), never claimed."""
-    steps = [step.model_dump(mode="json") for step in built.steps]
     return {
         "sources": [
             {
@@ -140,16 +141,7 @@ def _provenance(wish: DatasetImport, built: Built) -> dict[str, Any]:
                 "collectedAt": now().isoformat(),
             }
         ],
-        "preprocessingSteps": [
-            {
-                "step": step["step"],
-                "description": step["description"],
-                "affectedSamples": step["affected_samples"],
-                "timestamp": step["timestamp"],
-                "parameters": step["parameters"],
-            }
-            for step in steps
-        ],
+        "preprocessingSteps": [step.model_dump(mode="json", by_alias=True) for step in built.steps],
         "qualityMetrics": {
             "read": built.read,
             "quarantined": built.quarantined,

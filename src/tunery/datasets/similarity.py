@@ -135,9 +135,10 @@ class Similarity:
         """Return the exact similarity of two texts."""
         import numpy as np
 
-        a, b = (np.unique(self._shingles([self._texts[text]])[0]) for text in (first, second))
-        both = len(np.intersect1d(a, b, assume_unique=True))
-        return both / (len(a) + len(b) - both)
+        a, b = (_as_set(self._shingles([self._texts[text]])[0]) for text in (first, second))
+        joined = np.sort(np.concatenate([a, b]))
+        both = int((joined[1:] == joined[:-1]).sum())
+        return both / (len(joined) - both)
 
     def _likely_pairs(self, seed: int, wanted: Callable[[NDArray[np.int64]], NDArray[np.bool_]]) -> Iterator[list[int]]:
         """Yield pairs that are likely near-duplicates, each once, band by band, the likeliest of a band first."""
@@ -232,7 +233,7 @@ class Similarity:
         windows = []
         for index in chosen:
             points, _ = _code_points([self._texts[index][:_SAMPLE_CHARACTERS]])
-            windows.append(np.unique(_windows(_hashes(points, self._shingle), self._shingle, self._stride)))
+            windows.append(_as_set(_windows(_hashes(points, self._shingle), self._shingle, self._stride)))
         found, counts = np.unique(np.concatenate(windows), return_counts=True)
         return found[counts >= _COMMON * len(chosen)]
 
@@ -303,24 +304,32 @@ def _candidates(band: NDArray[np.uint16]) -> NDArray[np.int64]:
     order = np.argsort(key, kind="stable")
     bounds = np.concatenate([[0], np.flatnonzero(np.diff(key[order])) + 1, [len(band)]])
     sizes = np.diff(bounds)
-    twos = bounds[:-1][sizes == 2]
-    found = [np.stack([order[twos], order[twos + 1]], axis=1)]
-    larger = sizes > 2
-    for start, size in zip(bounds[:-1][larger], sizes[larger], strict=True):
-        found.extend(_pairs_within(order[start : start + size]))
-    return np.concatenate(found)
+    bucket = np.repeat(np.arange(len(sizes)), sizes)
+    crowded = sizes > _ALL_PAIRS
+    order, bucket = (values[(sizes > 1)[bucket]] for values in (order, bucket))
+    found = []
+    for distance in range(1, _ALL_PAIRS):  # of a crowded bucket each member with the next and with the first only
+        same = bucket[:-distance] == bucket[distance:]
+        if distance > 1:
+            same &= ~crowded[bucket[distance:]]
+        if not same.any():
+            break
+        found.append(np.stack([order[:-distance][same], order[distance:][same]], axis=1))
+    if crowded.any():
+        members = order[crowded[bucket]]
+        firsts = np.repeat(order[np.searchsorted(bucket, np.flatnonzero(crowded))], sizes[crowded])
+        found.append(np.stack([firsts, members], axis=1)[firsts != members])
+    return np.concatenate([np.empty((0, 2), np.int64), *found])
 
 
-def _pairs_within(members: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Yield all pairs of a bucket; of a very large one each member with the first and with the next one only."""
+def _as_set(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return them sorted, each once; quicker for small arrays than numpy's own."""
     import numpy as np
 
-    if len(members) <= _ALL_PAIRS:
-        first, second = np.triu_indices(len(members), k=1)
-        yield np.stack([members[first], members[second]], axis=1)
-    else:
-        yield np.stack([np.full(len(members) - 1, members[0]), members[1:]], axis=1)
-        yield np.stack([members[1:-1], members[2:]], axis=1)
+    found = np.sort(hashes)
+    first = np.ones(len(found), np.bool_)
+    first[1:] = found[1:] != found[:-1]
+    return found[first]
 
 
 def _agreement(signatures: NDArray[np.uint16], pairs: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import tunery.pipelines.tokenizers  # noqa: F401 # registers who finds a model's tokenizer
 from tunery.pipelines.operations import base_source, finish_stage, get_pipeline
 from tunery.pipelines.recipe import parse_recipe
 from tunery.pipelines.results import build_result

@@ -11,6 +11,7 @@ from tunery.datasets.build import Built, build_version
 from tunery.datasets.delta import read_rows
 from tunery.datasets.formats import guess_format
 from tunery.datasets.quarantine import Quarantine
+from tunery.datasets.references import TenantSources
 from tunery.kit.actor import Actor
 from tunery.kit.units import format_bytes, format_seconds
 from tunery.pipelines.operations import STAGES, base_source, check_inputs, find_by_key, pipeline_key, pipeline_view
@@ -87,6 +88,7 @@ def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart
         scratch=scratch,
         quarantine=Quarantine(options.on_error),
         max_row_bytes=ground.settings.max_row_bytes,
+        sources=TenantSources(ground, actor.tenant_id, scratch),
     )
     check_shape(recipe.method, built.shape)
     for split in ("train", "validation"):

@@ -6,24 +6,40 @@ rows. The recipe lists steps in order; each leaves a record of what it did (R1's
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from pkgutil import iter_modules
 from time import perf_counter
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from tunery.datasets.rows import Row
 from tunery.datasets.shapes import SHAPES, Shape, texts_of
 from tunery.kit.clock import now
 from tunery.plugins import Registry
 
-__all__ = ["SANITIZERS", "PreprocessingStep", "Sanitation", "SanitizeStep", "Sources", "Tally", "joined_text"]
+__all__ = [
+    "SANITIZERS",
+    "Evaluations",
+    "HeldOut",
+    "PreprocessingStep",
+    "Sanitation",
+    "SanitizeStep",
+    "Sources",
+    "Tally",
+    "joined_text",
+]
 
 _EXAMPLES = 5
+_EVALUATION = re.compile(
+    r"[a-z0-9][a-z0-9._-]{0,95}:[0-9]{1,9}(/(train|validation|test))?|file:[0-9a-f]{64}\.[a-z0-9.]{1,20}"
+)
 
 
 class Tally:
@@ -78,6 +94,51 @@ class Sources(Protocol):
         """Return the tenant's key of 32 bytes for a purpose, such as ``pseudonyms``; always the same."""
 
 
+def _check_reference(reference: str) -> str:
+    if not _EVALUATION.fullmatch(reference):
+        raise ValueError(
+            f"{reference[:80]!r} names no evaluation set that stays the same: write name:2, name:2/test, or "
+            "file:DIGEST.jsonl for an uploaded file"
+        )
+    return reference
+
+
+Evaluations: TypeAlias = Annotated[
+    list[Annotated[str, AfterValidator(_check_reference)]],
+    Field(
+        min_length=1,
+        max_length=100,
+        description="Evaluation sets: a dataset version (`name:2`), a split of it (`name:2/test`), or an uploaded file "
+        "(`file:DIGEST.jsonl`, with its SHA-256).",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows of evaluation sets.
+
+    Attributes:
+        texts: What is compared of each.
+        names: The set and the row id of each.
+    """
+
+    texts: list[str]
+    names: list[tuple[str, str]]
+
+    @classmethod
+    def read(
+        cls, sources: Sources, references: Iterable[str], text_of: Callable[[Shape, dict[str, Any]], str]
+    ) -> HeldOut:
+        """Read evaluation sets. Raises: NotFound: one of them is not there."""
+        found = cls([], [])
+        for reference in references:
+            for row_id, shape, values in sources.rows(reference):
+                found.texts.append(text_of(shape, values))
+                found.names.append((reference, row_id))
+        return found
+
+
 class SanitizeStep(BaseModel):
     """A step and its parameters."""
 
@@ -111,6 +172,8 @@ SANITIZERS: Registry[type[SanitizeStep]] = Registry(
 class PreprocessingStep(BaseModel):
     """What one step did to a dataset version, as R1's provenance record has it."""
 
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
     step: str
     description: str
     affected_samples: int
@@ -122,10 +185,16 @@ class PreprocessingStep(BaseModel):
 
 
 class Sanitation:
-    """The steps of one import, in order, prepared by the caller where they refer to something."""
+    """The steps of one import, in order.
 
-    def __init__(self, steps: Iterable[SanitizeStep], shape: Shape) -> None:
-        self._steps = [(step, Tally()) for step in steps]
+    Args:
+        steps: The steps.
+        shape: The shape of the rows.
+        sources: Where what they refer to is found; without it such a step refuses to run.
+    """
+
+    def __init__(self, steps: Iterable[SanitizeStep], shape: Shape, sources: Sources | None = None) -> None:
+        self._steps = [(step.prepare(sources) if sources else step, Tally()) for step in steps]
         self._shape = shape
 
     def run(self, rows: Iterable[Row]) -> Iterator[Row]:
