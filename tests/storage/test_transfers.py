@@ -18,6 +18,7 @@ import pytest
 from tests.doors.door import Door, until
 from tests.doors.processes import alone, announced, start
 from tests.doors.things import data_of, register
+from tests.faults import EVERY
 from tests.registry.folders import make_model_folder
 from tests.storage.proxy import Cut, proxied
 from tunery.client import Client
@@ -91,17 +92,19 @@ def test_a_connection_that_is_cut_anywhere_costs_no_byte_of_the_file(door: Door,
     assert open_uploads(door) == []
 
 
+@pytest.mark.faults
 def test_an_answer_that_is_lost_makes_nothing_twice(door: Door, tmp_path: Path) -> None:
-    """50 registrations on each database; any answer may be cut anywhere, after the server has done the deed."""
+    """Registrations on each database; any answer may be cut anywhere, after the server has done the deed."""
+    count = 50 if EVERY else 15
     chance = random.Random(3)
     with connected(door, tmp_path / "home", lambda: Cut(down=chance.randint(0, 30_000))) as client:
-        for number in range(50):
+        for number in range(count):
             folder = make_model_folder(tmp_path / f"m{number}", seed=number)
             made = client.models.register("often", folder)
             assert made.version == f"1.{number}.0"
             files = {file["path"]: file["digests"]["sha256"] for file in made.manifest["files"]}
             assert files == {path.name: sha256_file(path) for path in folder.iterdir()}
-    assert len(data_of(door["acme/admin"].http.get("/api/v1/models/often/versions"))) == 50
+    assert len(data_of(door["acme/admin"].http.get("/api/v1/models/often/versions"))) == count
 
 
 def test_of_sixteen_who_register_one_version_one_wins_and_nothing_is_mixed(door: Door, tmp_path: Path) -> None:
@@ -124,8 +127,9 @@ def test_of_sixteen_who_register_one_version_one_wins_and_nothing_is_mixed(door:
     assert files == {path.name: sha256_file(path) for path in folders[answers.index(201)].iterdir()}
 
 
+@pytest.mark.faults
 def test_a_download_that_is_cut_anywhere_is_gone_on_with(door: Door, tmp_path: Path) -> None:
-    """100 times on each database: a file of 160,000 bytes, a connection of at most 60,000."""
+    """Many times on each database: a file of 160,000 bytes, a connection of at most 60,000."""
     folder = make_model_folder(tmp_path / "model")
     write_safetensors(
         folder / "model.safetensors", {"w": np.random.default_rng(0).normal(size=40_000).astype(np.float32)}
@@ -133,7 +137,7 @@ def test_a_download_that_is_cut_anywhere_is_gone_on_with(door: Door, tmp_path: P
     register(door["acme/admin"], "pulled", folder)
     chance = random.Random(5)
     with connected(door, tmp_path / "home", lambda: Cut(down=chance.randint(100, 60_000))) as client:
-        for number in range(100):
+        for number in range(100 if EVERY else 25):
             out = client.models.pull("pulled:1.0.0", tmp_path / f"out{number}")
             assert {p.name: p.read_bytes() for p in out.iterdir()} == {p.name: p.read_bytes() for p in folder.iterdir()}
 
