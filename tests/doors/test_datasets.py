@@ -76,3 +76,20 @@ def test_the_command_line_imports_and_shows_rows(tunery: Callable[..., tuple[int
     assert (code, result["reference"]) == (0, "questions-1:1")
     code, rows, _ = tunery("datasets", "rows", "questions-1", "--split", "test", "--limit", "2")
     assert (code, len(rows)) == (0, 2)
+
+
+def test_dat_15_the_sanitising_steps_are_listed_with_their_parameters(
+    client: Client, tunery: Callable[..., tuple[int, Any, str]]
+) -> None:
+    found = {item.name: item for item in client.datasets.sanitizers()}
+    assert {"deduplicate", "decontaminate", "filter_quality"} <= set(found)
+    assert found["strip_keys"].required == ["keys"]
+    assert found["near_deduplicate"].parameters["threshold"]["default"] == 0.7
+    code, shown, _ = tunery("datasets", "sanitizers")
+    assert code == 0
+    assert {item["name"] for item in shown} == set(found)
+    code, shown, _ = tunery("datasets", "sanitizers", "near_deduplicate")
+    assert (code, shown["removesRows"]) == (0, True)
+    code, _, error = tunery("datasets", "sanitizers", "dedup")
+    assert code != 0
+    assert "there are check_leakage" in error

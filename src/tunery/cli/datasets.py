@@ -14,7 +14,7 @@ from tunery.cli.output import Output, plain, sheet, table
 from tunery.cli.transfers import watching
 from tunery.cli.waiting import Wait, finish
 from tunery.client import Client
-from tunery.errors import InvalidInput
+from tunery.errors import InvalidInput, NotFound
 
 noun = Noun("datasets", "Import, inspect and list datasets and their versions.")
 DataFile = Annotated[
@@ -137,6 +137,29 @@ def rows(
         found = client.datasets.rows(reference, split=split, limit=limit, offset=offset)
     shown = [item | {"row": json.dumps(item["row"], ensure_ascii=False)} for item in plain(found)]
     return Output(plain(found), table(shown, "line", "split", "rowId", "row").shown)
+
+
+@noun.command("sanitizers", example="tunery datasets sanitizers near_deduplicate")
+def sanitizers(
+    step: Annotated[str | None, typer.Argument(help="Name of a step, to see its parameters.")] = None,
+) -> Output:
+    """List the sanitising steps that a recipe may name; of one of them, the parameters."""
+    with Client() as client:
+        found = client.datasets.sanitizers()
+    if step is None:
+        return table(found, "name", "description")
+    chosen = next((item for item in found if item.name == step), None)
+    if chosen is None:
+        raise NotFound(f"there is no sanitizer {step[:80]!r}; there are {', '.join(item.name for item in found)}")
+    rows = [
+        {
+            "parameter": name,
+            "default": "required" if name in chosen.required else json.dumps(field.get("default", "...")),
+            "description": field.get("description", ""),
+        }
+        for name, field in chosen.parameters.items()
+    ]
+    return Output(plain(chosen), table(rows, "parameter", "default", "description").shown, [chosen.description])
 
 
 @noun.command("provenance", example="tunery datasets provenance addresses:1")

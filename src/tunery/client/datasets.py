@@ -11,7 +11,7 @@ from tunery.client.files import Files, Watch
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import Transport, path_of
 from tunery.datasets.inspection import Findings
-from tunery.datasets.views import DatasetVersionView, DatasetView, JobStarted, Provenance, RowView
+from tunery.datasets.views import DatasetVersionView, DatasetView, JobStarted, Provenance, RowView, SanitizerView
 from tunery.errors import InvalidInput
 from tunery.kit.references import Reference, slug
 
@@ -77,6 +77,10 @@ class Datasets(Noun):
     def list(self, *, limit: int = 50, offset: int = 0) -> Page[DatasetView]:
         """List datasets."""
         return self._page(DatasetView, path_of("datasets"), limit=limit, offset=offset)
+
+    def sanitizers(self) -> Page[SanitizerView]:
+        """List the sanitising steps that a recipe may name, with their parameters."""
+        return self._page(SanitizerView, path_of("sanitizers"))
 
     def get(self, name: str) -> DatasetView:
         """Show a dataset."""

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from tunery.datasets.delta import StoredRow, read_rows
 from tunery.datasets.inspection import Findings, inspect_file
+from tunery.datasets.sanitize import SANITIZERS
 from tunery.datasets.splits import SPLITS
 from tunery.datasets.tables import Dataset, DatasetVersion
-from tunery.datasets.views import DatasetInspect
+from tunery.datasets.views import DatasetInspect, SanitizerView
 from tunery.errors import InvalidInput, NotFound
 from tunery.identity.operations import own_reference
 from tunery.kit.ids import parse_id
@@ -25,6 +26,7 @@ __all__ = [
     "get_dataset",
     "inspect_upload",
     "list_datasets",
+    "list_sanitizers",
     "list_versions",
     "materialize_split",
     "read_split",
@@ -82,6 +84,23 @@ def inspect_upload(ground: Ground, tenant_id: str, wish: DatasetInspect) -> Find
             name=wish.file_name,
             max_row_bytes=ground.settings.max_row_bytes,
         )
+
+
+def list_sanitizers() -> list[SanitizerView]:
+    """Return every sanitising step and its parameters, by name."""
+    found = []
+    for name, step in SANITIZERS:
+        schema = step.model_json_schema()
+        found.append(
+            SanitizerView(
+                name=name,
+                description=" ".join(str(schema.get("description", "")).split()),
+                removes_rows=step.removes_rows,
+                parameters={key: value for key, value in schema["properties"].items() if key != "step"},
+                required=schema.get("required", []),
+            )
+        )
+    return found
 
 
 def table_of(ground: Ground, version: DatasetVersion) -> Path:

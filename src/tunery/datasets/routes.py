@@ -15,6 +15,7 @@ from tunery.datasets.views import (
     JobStarted,
     Provenance,
     RowView,
+    SanitizerView,
 )
 from tunery.kit.references import check_name
 from tunery.platform.http import Call, Limit, Offset, route
@@ -74,6 +75,12 @@ def rows(
         RowView(row_id=row.row_id, split=row.split, line=row.line, row=row.values)
         for row in operations.rows_of(call.ground, found, split, limit, offset)
     ]
+
+
+@route("datasets.sanitizers", "GET", "/sanitizers", permission="datasets:read")
+def list_sanitizers(call: Call) -> list[SanitizerView]:
+    """List the sanitising steps that a recipe may name, with their parameters."""
+    return operations.list_sanitizers()
 
 
 @route("datasets.provenance", "GET", "/datasets/{name}/provenance", permission="datasets:read")

@@ -18,6 +18,7 @@ __all__ = [
     "JobStarted",
     "Provenance",
     "RowView",
+    "SanitizerView",
 ]
 
 
@@ -95,6 +96,16 @@ class Provenance(Camel):
     quality_metrics: dict[str, Any]
     compliance: dict[str, Any]
     licensing: dict[str, Any]
+
+
+class SanitizerView(Camel):
+    """A sanitising step that a recipe may name."""
+
+    name: str
+    description: str
+    removes_rows: bool = Field(description="Whether it may take rows away.")
+    parameters: dict[str, Any] = Field(description="Its parameters, as properties of a JSON Schema.")
+    required: list[str] = Field(description="Parameters that must be given.")
 
 
 class JobStarted(Camel):
