@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.faults import EVERY, Injected
+from tests.faults import ROUNDS, Injected
 from tests.platform.blobs.conftest import Shelf
 from tests.platform.blobs.fault_scenario import model, noise
 from tunery.errors import IntegrityError
@@ -18,7 +18,7 @@ from tunery.platform.blobs.checking import check
 from tunery.platform.blobs.rebuilding import rebuild
 from tunery.platform.blobs.tables import Pack, Segment
 
-FLIPS = 500 if EVERY else 20
+FLIPS = 100 * ROUNDS or 20
 
 
 def overwrite(path: Path, data: bytes) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import EVERY, Injected
+from tests.faults import ROUNDS, Injected
 from tests.platform.blobs.conftest import Shelf
 from tests.platform.blobs.crowd import ended, hoarding, start, told, wait_for_lines, whole_at_last
 
-KILLS, ROUNDS = (40, 60) if EVERY else (2, 15)
-LINES = 80 if EVERY else 10
+KILLS, DEEDS, LINES = (8 * ROUNDS, 60, 80) if ROUNDS else (2, 15, 10)
 AT_ONCE = 3
-TIGHT_SECONDS = 300 if EVERY else 1
+TIGHT_SECONDS = 60 * ROUNDS or 1
 """On each of two databases."""
 
 
@@ -46,9 +45,9 @@ def _storm(shelf: Shelf, folder: Path, rng: random.Random) -> list[str]:
         while len(running) < AT_ONCE:
             number += 1
             name = f"w{number}-{rng.randrange(10**6)}"
-            running.append((name, start(shelf, name, "anything", ROUNDS)))
+            running.append((name, start(shelf, name, "anything", DEEDS)))
         name, process = running.pop(0)
-        wait_for_lines(folder, name, rng.randrange(2, ROUNDS // 2), process, rng)
+        wait_for_lines(folder, name, rng.randrange(2, DEEDS // 2), process, rng)
         process.kill()
         if error := ended(process):
             return [error]
@@ -67,7 +66,7 @@ def test_what_comes_back_while_it_is_collected_is_kept_or_refused(
     parts = ("collecting", "coming back", "coming back")
     running: list[tuple[str, str, subprocess.Popen[str]]] = []
     with hoarding(shelf, tmp_path / "hoard" / shelf.tenant_id):
-        while time.monotonic() < end:
+        while time.monotonic() < end or not told(tmp_path)[0]:
             for number in range(len(running), len(parts)):
                 part = next(one for one in parts if sum(p == one for _, p, _ in running) < parts.count(one))
                 name = f"t{kills}-{number}-{rng.randrange(10**6)}"

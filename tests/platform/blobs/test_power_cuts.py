@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.faults import EVERY, Injected
+from tests.faults import ROUNDS, Injected
 from tests.fixtures import make_actor
 from tests.platform.blobs.conftest import Shelf
 from tests.platform.blobs.crowd import hoarding, start, told, wait_for_lines, whole, whole_at_last
@@ -30,7 +30,7 @@ from tunery.platform.ground import Ground
 from tunery.platform.jobs.tables import Job
 from tunery.settings import Settings
 
-CUTS = 200 if EVERY else 3
+CUTS = 40 * ROUNDS or 3
 IMAGE_BYTES = 96 << 20
 FILES = 12
 """So many are kept from one cut to the next."""
