@@ -105,6 +105,14 @@ def test_what_is_written_again_is_replaced(backend: Backend, tmp_path: Path) -> 
     assert backend.read("a/b") == b"again"
 
 
+def test_of_many_who_write_a_new_name_at_once_one_does(backend: Backend) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        wrote = list(pool.map(lambda n: backend.put_new("keys/one", b"%d" % n), range(8)))
+    assert wrote.count(True) == 1
+    assert backend.read("keys/one") == b"%d" % wrote.index(True)
+    assert [entry.name for entry in backend.entries("keys")] == ["keys/one"]
+
+
 def test_what_is_deleted_is_gone_and_may_be_deleted_again(backend: Backend) -> None:
     backend.put("a/b", DATA)
     backend.put("a/c", DATA)

@@ -20,6 +20,9 @@ _WORTH_A_LOOK = re.compile(r"[0-9@]")
 _DENSE = re.compile(r"[0-9](?:[^0-9\n]{0,6}+[0-9]){3,200}+")
 _NUMBERS = (*NATIONAL_IDS, VEHICLE)
 _ANY_NUMBER = any_of(_NUMBERS)
+_GROUPS = tuple(
+    (any_of(group), group) for group in (_NUMBERS[start : start + 6] for start in range(0, len(_NUMBERS), 6))
+)
 _MARGIN_BEFORE, _MARGIN_AFTER = 12, 40
 _LEAST_DIGITS = 6
 
@@ -87,5 +90,7 @@ class PatternDetector:
             yield from find_cards(text, start, end)
             yield from find_ibans(text, start, end)
             if _ANY_NUMBER.search(text, start, end):
-                for number in _NUMBERS:
-                    yield from number.find(text, start, end, self._least)
+                for some, group in _GROUPS:
+                    if some.search(text, start, end):
+                        for number in group:
+                            yield from number.find(text, start, end, self._least)

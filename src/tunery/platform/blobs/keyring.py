@@ -3,6 +3,7 @@
     <tenant id>/tenant/<key id>      {"schema": 1, "master", "wrapped"}; the newest wraps
     <tenant id>/packs/<pack id>      {"schema": 1, "tenant", "wrapped"}
     <tenant id>/destroyed/<pack id>  {"schema": 1, "at"}; so that a destroyed key is told from a lost one
+    <tenant id>/secrets/...          other keys of the tenant's (tenant_secrets.py)
 
 They lie in a place of their own, in neither the database nor its backup: a backup that is put back must not bring back
 what was destroyed. Crash: a pack's key is durable before the pack, and a key without a pack is taken away like the pack
@@ -26,6 +27,7 @@ from tunery.kit.clock import now
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
 from tunery.platform.blobs.master_keys import MasterKey, unwrap, wrap
+from tunery.platform.blobs.tenant_secrets import TenantSecrets
 
 __all__ = ["Keyring"]
 
@@ -38,11 +40,15 @@ class Keyring:
     Args:
         backend: Where wrapped keys lie.
         masters: Master keys; the first wraps, all unwrap, so that an old one can be retired after ``rotate``.
+
+    Attributes:
+        secrets: Keys of tenants for other purposes.
     """
 
     def __init__(self, backend: Backend, masters: list[MasterKey]) -> None:
         self._backend = backend
         self._masters = masters
+        self.secrets = TenantSecrets(backend, masters)
         self._lock = threading.Lock()
         self._tenant_keys: dict[tuple[str, str], bytes] = {}
         self._pack_keys: OrderedDict[tuple[str, str], bytes] = OrderedDict()
@@ -116,6 +122,7 @@ class Keyring:
             How many keys of packs were wrapped anew.
         """
         self._make_tenant_key(tenant_id)
+        self.secrets.rewrap(tenant_id)
         packs = self.packs(tenant_id)
         for pack_id in packs:
             with suppress(NotFound):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +51,19 @@ class LocalBackend:
 
     def put(self, name: str, data: bytes) -> None:
         """Write a small file beside its name and rename it."""
+        self._put(name, data, os.replace)
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Write a small file beside its name and link it there."""
+        try:
+            self._put(name, data, os.link)
+        except FileExistsError:
+            with self._durably():
+                sync_folder(self._path(name).parent)  # who wrote it may not have come to that yet
+            return False
+        return True
+
+    def _put(self, name: str, data: bytes, name_it: Callable[[Path, Path], None]) -> None:
         with self._durably():
             target = self._made(name)
             staged = target.with_name(f".{new_id()}")
@@ -59,7 +72,7 @@ class LocalBackend:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(staged, target)
+                name_it(staged, target)
             finally:
                 staged.unlink(missing_ok=True)
             sync_folder(target.parent)

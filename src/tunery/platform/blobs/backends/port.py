@@ -39,6 +39,9 @@ class Backend(Protocol):
     def put(self, name: str, data: bytes) -> None:
         """Write a small object as a whole, durable when this returns; one of that name is replaced."""
 
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Write a small object unless one of that name is there, and return whether: of two at once, one does."""
+
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Return bytes of an object, to its end where no length is given; fewer than asked is an error."""
 

@@ -72,6 +72,21 @@ class RemoteBackend:
         path = checked_name(name)
         self._ask(name, lambda: obstore.put(self._store, path, data, attributes=self._attributes))
 
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Write a small object on the condition that none is there."""
+        import obstore
+
+        path = checked_name(name)
+
+        def create() -> bool:
+            try:
+                obstore.put(self._store, path, data, attributes=self._attributes, mode="create")
+            except obstore.exceptions.AlreadyExistsError:
+                return False
+            return True
+
+        return self._ask(name, create)
+
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Read a range."""
         import obstore
