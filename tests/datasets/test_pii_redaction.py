@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from tunery.datasets.pii import Finding
 from tunery.datasets.pii.overlaps import resolve
-from tunery.datasets.pii.reports import read_report
+from tunery.datasets.pii.reports import pii_flags, read_report
 from tunery.datasets.rows import Row
-from tunery.datasets.sanitize import SanitizeStep, Tally
+from tunery.datasets.sanitize import Sanitation, SanitizeStep, Tally
 from tunery.datasets.schemas import ImportOptions
 from tunery.errors import InvalidInput, MissingExtra
 
@@ -128,6 +128,24 @@ def test_nothing_found_is_not_called_clean() -> None:
     assert {each.name: bool(each.measured) for each in report.detectors} == {"patterns": True, "custom": False}
     assert "detectors miss some" in made.describe()
     assert "clean" not in report.model_dump_json() + made.describe()
+
+
+def flags(*made: tuple[SanitizeStep, str]) -> dict[str, bool | None]:
+    records = []
+    for each, text in made:
+        sanitation = Sanitation([each.prepare(Keys("acme"))], "text")
+        list(sanitation.run([Row("r1", 1, {"text": text})]))
+        records += sanitation.records()
+    return pii_flags(records)
+
+
+def test_prv_03_what_was_detected_and_removed_is_derived_from_what_the_steps_did() -> None:
+    assert flags() == {"piiDetected": None, "piiRemoved": None}
+    assert flags((step(), "nothing")) == {"piiDetected": False, "piiRemoved": None}
+    assert flags((step(), "ann@example.org")) == {"piiDetected": True, "piiRemoved": True}
+    kept = step(action="pseudonym"), "ann@example.org"
+    assert flags(kept) == {"piiDetected": True, "piiRemoved": False}  # a pseudonym is personal data still
+    assert flags((step(), "nothing"), kept) == {"piiDetected": True, "piiRemoved": False}
 
 
 def test_s55_a_pattern_of_a_tenants_own_cannot_hang() -> None:

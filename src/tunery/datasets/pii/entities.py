@@ -18,7 +18,6 @@ MEASURED = {
     "PERSON": {"precision": 0.75, "recall": 0.61},
     "LOCATION": {"precision": 0.86, "recall": 0.23},
 }
-"""Of en_core_web_sm 3.8 on 500 sentences of presidio-evaluator 0.3.2; another model or language differs."""
 
 
 @DETECTORS.register("entities")
@@ -34,6 +33,8 @@ class EntityDetector:
     """
 
     name = "entities"
+    measured = MEASURED
+    measured_on = "sentences of presidio-evaluator 0.3.2 with en_core_web_sm 3.8; another model or language differs"
     kinds: tuple[str, ...] = _KINDS
 
     def __init__(self, model: str = "en_core_web_sm", language: str = "en") -> None:

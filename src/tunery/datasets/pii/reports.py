@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -10,14 +11,15 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from tunery.datasets.pii import Detector
+from tunery.datasets.sanitize import PreprocessingStep
 
-__all__ = ["DetectorReport", "KindReport", "PiiReport", "detector_report", "measured", "read_report"]
+__all__ = ["DetectorReport", "KindReport", "PiiReport", "detector_report", "measured", "pii_flags", "read_report"]
 
 _FOUND, _SCANNED, _ROWS = "found ", "rows scanned by ", "rows"
 
 
 class KindReport(BaseModel):
-    """Precision and recall on the bundled labelled set; none where it was not measured."""
+    """Precision and recall; none where it was not measured."""
 
     precision: float | None = None
     recall: float | None = None
@@ -31,8 +33,9 @@ class DetectorReport(BaseModel):
     rows_scanned: int = 0
     coverage: float = Field(0.0, description="Part of the rows that it looked at.")
     measured: dict[str, KindReport] = Field(
-        default_factory=dict, description="By kind, on the labelled set; kinds that are missing were not measured."
+        default_factory=dict, description="Precision and recall by kind; kinds that are missing were not measured."
     )
+    measured_on: str = Field("", description="The texts that they were measured on.")
 
 
 class PiiReport(BaseModel):
@@ -62,11 +65,33 @@ def measured() -> dict[str, Any]:
 
 def detector_report(detector: Detector) -> dict[str, Any]:
     """Return name, version and measured numbers of a detector as plain JSON; another version's are not shown as its."""
-    numbers = measured()["detectors"].get(f"{detector.name} {detector.version.partition(':')[0]}", {})
+    if (own := getattr(detector, "measured", None)) is not None:
+        return {"version": detector.version, "measured": own, "measured_on": getattr(detector, "measured_on", "")}
+    known = measured()
+    numbers = known["detectors"].get(f"{detector.name} {detector.version}", {})
     return {
         "version": detector.version,
         "measured": {kind: numbers[kind] for kind in detector.kinds if kind in numbers},
+        "measured_on": f"{known['texts']} bundled texts, {known['set'][:12]}" if numbers else "",
     }
+
+
+def pii_flags(steps: Iterable[PreprocessingStep]) -> dict[str, bool | None]:
+    """Return R1's ``piiDetected`` and ``piiRemoved``, as far as the steps that redact personal data can tell (PRV-03).
+
+    Detected is none where no such step looked at every row and none found anything. Removed is none where nothing was
+    found, and false where a kind that was found was only masked, hashed or given a pseudonym: that is still personal.
+    """
+    detected: bool | None = None
+    removed = True
+    for step in steps:
+        if step.step != "redact_pii":
+            continue
+        report = read_report(step.details, step.affected_samples)
+        detected = True if detected or report.detected else report.detected if detected is None else detected
+        actions, usual = step.parameters.get("actions", {}), step.parameters.get("action", "redact")
+        removed &= all(actions.get(kind, usual) in ("redact", "drop_row") for kind in report.counts)
+    return {"piiDetected": detected, "piiRemoved": removed if detected else None}
 
 
 def read_report(details: dict[str, Any], rows_affected: int) -> PiiReport:
