@@ -93,3 +93,19 @@ def test_dat_15_the_sanitising_steps_are_listed_with_their_parameters(
     code, _, error = tunery("datasets", "sanitizers", "dedup")
     assert code != 0
     assert "there are check_leakage" in error
+
+
+def test_the_command_line_takes_steps_from_a_recipe(
+    tunery: Callable[..., tuple[int, Any, str]], file: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "steps.yaml"
+    recipe.write_text("sanitize:\n  - step: filter_by_length\n    key: prompt\n    max_len: 10\n")
+    code, result, _ = tunery(
+        "datasets", "import", file, "--sanitize", recipe, "--validation-split", "0", "--test-split", "0"
+    )
+    assert code == 0
+    assert sum(result["rows"].values()) == 1  # `What is 0?` alone has ten characters
+    recipe.write_text("steps: []\n")
+    code, _, error = tunery("datasets", "import", file, "--sanitize", recipe)
+    assert code != 0
+    assert "tunery datasets sanitizers" in error

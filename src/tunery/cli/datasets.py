@@ -62,6 +62,10 @@ def import_dataset(
     deduplicate: Annotated[bool, typer.Option(help="Keep the first of rows that are exactly equal.")] = False,
     strip_key: Annotated[list[str] | None, typer.Option(help="Column to take away; may be repeated.")] = None,
     max_len: Annotated[int | None, typer.Option(min=1, help="Take away rows with more characters.")] = None,
+    sanitize: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="YAML with further steps under `sanitize`, such as a recipe."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which of the possible splits.")] = 0,
     license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence.")] = None,
     url: Annotated[str | None, typer.Option(help="Where the data was got from; noted, never fetched.")] = None,
@@ -72,6 +76,7 @@ def import_dataset(
     steps: list[dict[str, Any]] = [{"step": "strip_keys", "keys": strip_key}] if strip_key else []
     steps += [{"step": "deduplicate"}] if deduplicate else []
     steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
+    steps += _steps_in(sanitize) if sanitize else []
     options = {
         "columns": column_map(column or []),
         "format": format_name,
@@ -179,6 +184,18 @@ def column_map(pairs: list[str]) -> dict[str, str | list[str]] | None:
         names = source.split(",")
         found[target] = names if len(names) > 1 else source
     return found or None
+
+
+def _steps_in(path: Path) -> list[dict[str, Any]]:
+    from tunery.kit.yaml_text import YamlFault, parse_yaml
+
+    try:
+        steps = parse_yaml(path.read_text(encoding="utf-8"), "a file of steps").get("sanitize")
+    except (YamlFault, UnicodeDecodeError) as fault:
+        raise InvalidInput(f"{path} cannot be read: {fault}") from fault
+    if not isinstance(steps, list):
+        raise InvalidInput(f"{path} has no list `sanitize`; `tunery datasets sanitizers` shows the steps there are")
+    return steps
 
 
 def _share(option: str, text: str) -> float | int:

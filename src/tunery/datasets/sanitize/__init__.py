@@ -21,6 +21,7 @@ from pydantic.alias_generators import to_camel
 
 from tunery.datasets.rows import Row
 from tunery.datasets.shapes import SHAPES, Shape, texts_of
+from tunery.errors import TooLarge
 from tunery.kit.clock import now
 from tunery.plugins import Registry
 
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _EXAMPLES = 5
+_MOST_HELD_OUT = 100_000_000
 _EVALUATION = re.compile(
     r"[a-z0-9][a-z0-9._-]{0,95}:[0-9]{1,9}(/(train|validation|test))?|file:[0-9a-f]{64}\.[a-z0-9.]{1,20}"
 )
@@ -130,12 +132,15 @@ class HeldOut:
     def read(
         cls, sources: Sources, references: Iterable[str], text_of: Callable[[Shape, dict[str, Any]], str]
     ) -> HeldOut:
-        """Read evaluation sets. Raises: NotFound: one of them is not there."""
-        found = cls([], [])
+        """Read evaluation sets. Raises: NotFound: one of them is not there. TooLarge: they do not fit into memory."""
+        found, size = cls([], []), 0
         for reference in references:
             for row_id, shape, values in sources.rows(reference):
                 found.texts.append(text_of(shape, values))
                 found.names.append((reference, row_id))
+                size += len(found.texts[-1])
+                if size > _MOST_HELD_OUT:
+                    raise TooLarge(f"the evaluation sets have more than {_MOST_HELD_OUT:,} characters; name a split")
         return found
 
 

@@ -81,9 +81,9 @@ class _Spool(Sequence[str]):
 
     def __getitem__(self, index: Any) -> Any:
         self._file.seek(self._offsets[index])
-        return joined_text(self._shape, json.loads(self._file.readline())[2], self._key)
+        return joined_text(self._shape, json.loads(self._file.readline().decode())[2], self._key)
 
     def rows(self) -> Iterator[Row]:
         self._file.seek(0)
         for line in self._file:
-            yield Row(*json.loads(line))
+            yield Row(*json.loads(line.decode()))
