@@ -17,6 +17,7 @@
     ├── Unauthenticated                 unauthenticated      401     unauthenticated
     ├── Forbidden                       forbidden            403     forbidden
     ├── NotFound                        not_found            404     not_found
+    │   └── Erased                      erased               410     not_found
     ├── Conflict                        conflict             409     conflict
     │   ├── StaleState                  stale_state          409     conflict
     │   └── IdempotencyMismatch         idempotency_mismatch 409     conflict
@@ -49,6 +50,7 @@ __all__ = [
     "DigestInvalid",
     "DigestMismatch",
     "EngineFailed",
+    "Erased",
     "Exhausted",
     "Forbidden",
     "FormatInvalid",
@@ -215,6 +217,12 @@ class NotFound(TuneryError):
     """There is nothing of that name here. List what exists with the noun's ``list`` command."""
 
     code, status, kind = "not_found", 404, "not_found"
+
+
+class Erased(NotFound):
+    """This was erased on purpose and does not come back. The message names what follows it, where something does."""
+
+    code, status = "erased", 410
 
 
 class Conflict(TuneryError):

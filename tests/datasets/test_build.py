@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tunery.datasets.build import Built, build_version
-from tunery.datasets.delta import read_rows
+from tunery.datasets.build import Built, build_rows
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.schemas import ImportOptions, TrainingData
 from tunery.errors import InvalidInput, RowInvalid
@@ -25,12 +24,10 @@ def build(
     source.write_bytes(data)
     scratch.mkdir(exist_ok=True)
     wish = ImportOptions(**(PLAIN | options))
-    return build_version(
+    return build_rows(
         source,
         format_name,
         wish,
-        table=folder / "table",
-        import_id="one",
         scratch=scratch,
         quarantine=Quarantine(wish.on_error, aside),
         max_row_bytes=10_000,
@@ -45,11 +42,14 @@ def pairs(count: int) -> list[dict[str, str]]:
     return [{"prompt": f"question number {i * 7919}", "completion": f"answer {i}"} for i in range(count)]
 
 
+def pairs_in(built: Built) -> frozenset[tuple[str, str]]:
+    return frozenset((row.row_id, row.content) for row in built.rows())
+
+
 def test_a_malformed_line_stops_the_import_and_is_named(tmp_path: Path) -> None:
     with pytest.raises(RowInvalid, match=r"line 2: expecting property name .*--on-error quarantine") as caught:
         build(tmp_path, lines({"text": "a"}, "{oops", {"text": "b"}))
     assert caught.value.details["line"] == 2
-    assert not (tmp_path / "table").exists()
 
 
 def test_every_line_is_a_row_or_set_aside_with_its_reason(tmp_path: Path) -> None:
@@ -61,13 +61,13 @@ def test_every_line_is_a_row_or_set_aside_with_its_reason(tmp_path: Path) -> Non
     assert [row["line"] for row in kept] == [2, 3, 4, 5]
     assert all(row["reason"] for row in kept)
     assert kept[0]["text"] == "{oops"
-    assert [row.line for row in read_rows(tmp_path / "table", built.written.number)] == [1, 6]
+    assert [row.line for row in built.rows()] == [1, 6]
 
 
 def test_a_repeated_key_is_set_aside_and_the_first_stays(tmp_path: Path) -> None:
     rows = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}, {"id": "a", "text": "three"}, {"text": "four"}]
     built = build(tmp_path, lines(*rows), key="id", on_error="quarantine")
-    found = {row.row_id: row.values["text"] for row in read_rows(tmp_path / "table", built.written.number)}
+    found = {row.row_id: row.values["text"] for row in built.rows()}
     assert (found, built.quarantined) == ({"a": "one", "b": "two"}, 2)
 
 
@@ -84,10 +84,10 @@ def test_the_same_rows_in_another_order_make_the_same_version_and_split(tmp_path
     (tmp_path / "b").mkdir()
     one = build(tmp_path / "a", lines(*rows), validation_split=0.1, test_split=0.2, seed=5)
     two = build(tmp_path / "b", lines(*reversed(rows)), validation_split=0.1, test_split=0.2, seed=5)
-    assert one.written.digest == two.written.digest
-    assert one.written.rows == {"train": 42, "validation": 6, "test": 12}  # 60 * 0.1 and 60 * 0.2
-    first = {row.row_id: row.split for row in read_rows(tmp_path / "a" / "table", one.written.number)}
-    assert first == {row.row_id: row.split for row in read_rows(tmp_path / "b" / "table", two.written.number)}
+    assert pairs_in(one) == pairs_in(two)
+    assert one.split.rows == {"train": 42, "validation": 6, "test": 12}  # 60 * 0.1 and 60 * 0.2
+    first = {row.row_id: row.split for row in one.rows()}
+    assert first == {row.row_id: row.split for row in two.rows()}
 
 
 def test_a_row_keeps_its_id_through_sanitising(tmp_path: Path) -> None:
@@ -96,23 +96,19 @@ def test_a_row_keeps_its_id_through_sanitising(tmp_path: Path) -> None:
     rows = [{**row, "name": "Ann"} for row in pairs(5)]
     plain = build(tmp_path / "a", lines(*rows))
     stripped = build(tmp_path / "b", lines(*rows), sanitize=[{"step": "strip_keys", "keys": ["name"]}])
-    ids = [
-        [row.row_id for row in read_rows(tmp_path / name / "table", built.written.number)]
-        for name, built in (("a", plain), ("b", stripped))
-    ]
-    assert ids[0] == ids[1]
-    assert plain.written.digest != stripped.written.digest
+    assert [row.row_id for row in plain.rows()] == [row.row_id for row in stripped.rows()]
+    assert pairs_in(plain) != pairs_in(stripped)
     assert [(step.step, step.affected_samples) for step in stripped.steps] == [("strip_keys", 5)]
 
 
 def test_csv_and_json_and_jsonl_of_the_same_rows_make_the_same_version(tmp_path: Path) -> None:
     rows = [{"prompt": "a,b", "completion": 'say "x"'}, {"prompt": "c\nd", "completion": "y"}]
     csv = b'prompt,completion\n"a,b","say ""x"""\n"c\nd",y\n'
-    digests = set()
+    found = set()
     for name, data in (("jsonl", lines(*rows)), ("json", json.dumps(rows).encode()), ("csv", csv)):
         (tmp_path / name).mkdir()
-        digests.add(build(tmp_path / name, data, format_name=name).written.digest)
-    assert len(digests) == 1
+        found.add(pairs_in(build(tmp_path / name, data, format_name=name)))
+    assert len(found) == 1
 
 
 def test_a_file_without_a_usable_row_is_refused_with_reasons(tmp_path: Path) -> None:
@@ -138,18 +134,10 @@ def test_whoever_watches_may_end_the_build(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     wish = ImportOptions(**PLAIN)
+    options: dict[str, Any] = {"scratch": tmp_path, "quarantine": Quarantine("stop"), "max_row_bytes": 1000}
+    built = build_rows(source, "jsonl", wish, **options, watch=watch)
     with pytest.raises(KeyboardInterrupt):
-        build_version(
-            source,
-            "jsonl",
-            wish,
-            table=tmp_path / "table",
-            import_id="one",
-            scratch=tmp_path,
-            quarantine=Quarantine("stop"),
-            max_row_bytes=1000,
-            watch=watch,
-        )
+        list(built.rows(watch))
     assert seen == [("read", 1000), ("read", 2000), ("read", 3000), ("split", 3000), ("write", 1000)]
 
 

@@ -1,30 +1,29 @@
-"""From a file to a version: read, name, shape, sanitise, split, write.
+"""From a file to the rows of a version: read, name, shape, sanitise, split.
 
 The rows pass twice: first from the source file into a staging file, for the split can only be told when all rows are
-known; then from there into the version. Only ids, splits and what the split compares are held in memory. Nothing is
-visible before the table's commit; a repeated build finds that commit, or starts anew.
+known; then from there to where they are wanted. Only ids, splits and what the split compares are held in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from tunery.datasets.delta import Written, write_version
 from tunery.datasets.formats import Record
 from tunery.datasets.quarantine import Quarantine, RowFault, read_records
 from tunery.datasets.rows import Row, RowIds
 from tunery.datasets.sanitize import PreprocessingStep, Sanitation, Sources
 from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.shapes import Shape, Shaper
-from tunery.datasets.splits import SplitReport, split_rows
-from tunery.datasets.staging import stage_rows
+from tunery.datasets.splits import Split, SplitReport, split_rows
+from tunery.datasets.staging import Staged, stage_rows
+from tunery.datasets.versions.row_files import StoredRow
 from tunery.errors import InvalidInput
 
-__all__ = ["Built", "Watch", "build_version"]
+__all__ = ["Built", "Standing", "Watch", "build_rows"]
 
 Item = TypeVar("Item")
 Watch = Callable[[str, int], None]
@@ -35,10 +34,11 @@ _WATCH_EVERY = 1000
 
 @dataclass(frozen=True)
 class Built:
-    """A version as it was made.
+    """The rows of a version to be, in a staging file.
 
     Attributes:
-        written: Where its rows are, their digest and counts.
+        staged: The rows.
+        splits: The split of each, in order.
         shape: The shape of its rows.
         columns: The column map of most rows, as a recipe writes it.
         read: Rows that were read and shaped, before sanitising.
@@ -47,7 +47,8 @@ class Built:
         split: How the rows were dealt out.
     """
 
-    written: Written
+    staged: Staged
+    splits: Sequence[Split]
     shape: Shape
     columns: dict[str, str | list[str]]
     read: int
@@ -55,31 +56,50 @@ class Built:
     steps: list[PreprocessingStep]
     split: SplitReport
 
+    def rows(self, watch: Watch = lambda stage, rows: None) -> Iterator[StoredRow]:
+        """Yield the rows in order."""
+        return _counted("write", self.staged.stored(self.splits), watch)
 
-def build_version(
+
+@dataclass(frozen=True)
+class Standing:
+    """The rows of the version that others come to.
+
+    Attributes:
+        splits: The split of each row by its id, in order.
+        inputs: What a model is asked in each, in the same order.
+        shape: Their shape, which the others must have too.
+        replaced: Whether a row of theirs gives way to one with its key; else keys may not come again.
+    """
+
+    splits: dict[str, Split] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    shape: Shape | None = None
+    replaced: bool = False
+
+
+def build_rows(
     source: Path,
     format_name: str,
     options: ImportOptions,
     *,
-    table: Path,
-    import_id: str,
     scratch: Path,
     quarantine: Quarantine,
     max_row_bytes: int,
+    standing: Standing | None = None,
     watch: Watch = lambda stage, rows: None,
     sources: Sources | None = None,
 ) -> Built:
-    """Import a file as a new version of a dataset's table.
+    """Read, sanitise and deal out the rows of a file.
 
     Args:
         source: The file.
         format_name: Name of its importer.
         options: How its rows are read, sanitised and dealt out.
-        table: Folder of the dataset's Delta table.
-        import_id: Id of this import; the same again returns the version that it made before.
-        scratch: An existing folder for the staging file.
+        scratch: An existing folder for the staging file; it must stay as long as the rows are wanted.
         quarantine: Where rows go that cannot be used.
         max_row_bytes: Longest row, in bytes.
+        standing: Rows that these come to; they keep their splits.
         watch: Told how far the build is.
         sources: Where the steps find what they refer to.
 
@@ -87,7 +107,8 @@ def build_version(
         FormatInvalid, TooLarge: The file cannot be read as this format. RowInvalid: a row cannot be used, and the
             policy is to stop. InvalidInput: mixed shapes, no rows left, or too few to split.
     """
-    shaper, ids = Shaper(options.columns), RowIds(options.key)
+    standing = standing or Standing()
+    shaper, ids = Shaper(options.columns), RowIds(options.key, () if standing.replaced else standing.splits)
     records = read_records(source, format_name, max_row_bytes, quarantine, options.encoding)
     rows = _counted("read", _usable_rows(records, shaper, ids, quarantine), watch)
     first = next(rows, None)
@@ -95,21 +116,27 @@ def build_version(
         reasons = "; ".join(f"line {row.line}: {row.reason}" for row in quarantine.first[:3])
         raise InvalidInput(f"the file has no usable row{f' ({reasons})' if reasons else ''}")
     shape = shaper.maps[0].shape
+    if standing.shape not in (None, shape):
+        raise InvalidInput(f"the file has {shape} rows, the dataset {standing.shape} rows; import it as one of its own")
     sanitation = Sanitation(options.sanitize, shape, sources)
     staged = stage_rows(scratch / "staged.arrow", sanitation.run(chain([first], rows)), shape)
     columns = shaper.finish()
     if not staged.row_ids:
         raise InvalidInput("the sanitising steps left no row; loosen them")
     watch("split", len(staged.row_ids))
-    splits, report = split_rows(
-        staged.row_ids,
-        staged.inputs,
+    # Rows that stand come first; one that comes again keeps its place and split, and is compared as it now is.
+    inputs = standing.inputs | dict(zip(staged.row_ids, staged.inputs, strict=True))
+    dealt, report = split_rows(
+        [*inputs],
+        [*inputs.values()],
         seed=options.seed,
         validation=options.validation_split,
         test=options.test_split,
+        settled=[*standing.splits.values()],
     )
-    written = write_version(table, _counted("write", staged.stored(splits), watch), import_id)
-    return Built(written, shape, columns.as_columns(), ids.count, quarantine.count, sanitation.records(), report)
+    split_of = dict(zip(inputs, dealt, strict=True))
+    splits = [split_of[row_id] for row_id in staged.row_ids]
+    return Built(staged, splits, shape, columns.as_columns(), ids.count, quarantine.count, sanitation.records(), report)
 
 
 def _usable_rows(records: Iterator[Record], shaper: Shaper, ids: RowIds, quarantine: Quarantine) -> Iterator[Row]:

@@ -1,34 +1,41 @@
-"""Import an uploaded file as a new version: built on the disk first, then made visible in one transaction."""
+"""Import an uploaded file as a new version: rows into the store first, then visible in one transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 import sqlalchemy.exc
 
-from tunery import audit
-from tunery.datasets.build import Built, build_version
+from tunery.datasets.build import Built, Standing, Watch, build_rows
 from tunery.datasets.formats import guess_format
+from tunery.datasets.operations import newest_version
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
-from tunery.datasets.tables import Dataset, DatasetVersion
+from tunery.datasets.shapes import Shape, input_of
+from tunery.datasets.splits import Split
+from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
+from tunery.datasets.versions.contents import files_of, read_rows
+from tunery.datasets.versions.recording import Change, record_version
+from tunery.datasets.versions.rewriting import after, replace_rows
+from tunery.datasets.versions.writing import put_rows, write_version
 from tunery.datasets.views import DatasetImport
+from tunery.errors import InvalidInput, StaleState
 from tunery.kit.clock import now
 from tunery.kit.digests import sha256_json
 from tunery.kit.ids import new_id
 from tunery.kit.references import check_name
-from tunery.lineage.operations import Node, link
-from tunery.platform.blobs.references import hold_files
+from tunery.lineage.operations import Node
 from tunery.platform.db import TenantSession
-from tunery.platform.events import emit
 from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.jobs import JobContext
 
 __all__ = ["execute_import"]
 
 _SET_ASIDE = "quarantine.jsonl"
+_TRIES = 5
 
 
 def execute_import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
@@ -38,44 +45,99 @@ def execute_import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
         NotFound: The file was never uploaded. RowInvalid, FormatInvalid, TooLarge, InvalidInput: nothing is visible.
         Cancelled: repeating it goes on.
     """
-    import_id = sha256_json(
-        {"file": wish.file_digest, "format": _format(wish), "options": wish.options.model_dump(mode="json")}
-    )[:32]
+    if wish.mode == "merge" and wish.options.key is None:
+        raise InvalidInput("mode: merge needs key, the column by which a row is found that gives way to a new one")
+    for left in reversed(range(_TRIES)):
+        try:
+            return _import(context, wish)
+        except StaleState:
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
+    options = wish.options.model_dump(mode="json")
+    key = {"file": wish.file_digest, "format": _format(wish), "options": options}
+    import_id = sha256_json(key if wish.mode == "replace" else {**key, "mode": wish.mode})[:32]
     with context.session() as session:
         dataset = _dataset(session, context, wish)
-        if (standing := _version(session, dataset, import_id)) is not None:
-            return standing
+        if (done := _version(session, dataset, import_id)) is not None:
+            return done
+        parent = (
+            None if wish.mode == "replace" else newest_version(session, dataset) if dataset.current_version else None
+        )
+        standing = files_of(session, parent) if parent else []
     # A worker that was taken over may still be at it, so each attempt has a folder of its own.
     with scratch_folder(context.ground.settings, "import") as scratch:
-        built = _build(context, wish, dataset, import_id, scratch)
-        kept = _keep_quarantine(context, built, scratch / _SET_ASIDE)
-        with context.session() as session:
-            dataset = _dataset(session, context, wish)
-            row = _version(session, dataset, import_id)
-            return row or _record(session, context, dataset, wish, built, import_id, kept)
+        built = _build(context, wish, _standing(context, wish, parent), scratch)
+        files = _files(context, dataset.id, wish.mode, standing, built, scratch)
+        written = write_version(context.ground, context.tenant_id, dataset.id, files)
+        columns = {
+            "shape": built.shape,
+            "source_digest": wish.file_digest,
+            "quarantine_digest": _keep_quarantine(context, built, scratch / _SET_ASIDE),
+            "quarantined": built.quarantined,
+            "options": options,
+            "provenance": _provenance(wish, built, parent),
+        }
+    source = Node("source", wish.file_digest, wish.file_name, wish.file_digest)
+    kind = "import" if wish.mode == "replace" else wish.mode
+    with context.session() as session:
+        dataset = _dataset(session, context, wish)
+        done = _version(session, dataset, import_id)
+        change = Change(kind, import_id, parent, source, columns)
+        return done or record_version(session, context.actor, dataset, written, change)
 
 
-def _build(context: JobContext, wish: DatasetImport, dataset: Dataset, import_id: str, scratch: Path) -> Built:
+def _standing(context: JobContext, wish: DatasetImport, parent: DatasetVersion | None) -> Standing:
+    if parent is None:
+        return Standing()
+    splits: dict[str, Split] = {}
+    inputs: dict[str, str] = {}
+    shape = cast("Shape", parent.shape)
+    for row in read_rows(context.ground, parent):
+        splits[row.row_id] = cast("Split", row.split)
+        inputs[row.row_id] = input_of(shape, row.values)
+    return Standing(splits, inputs, shape, replaced=wish.mode == "merge")
+
+
+def _files(
+    context: JobContext, dataset_id: str, mode: str, standing: list[DatasetFile], built: Built, scratch: Path
+) -> list[DatasetFile]:
+    where = context.ground, context.tenant_id, dataset_id
+    watch = _watch(context)
+    if mode != "merge":
+        return [*standing, *put_rows(*where, built.rows(watch), scratch, after(standing))]
+    merged = {row.row_id: row for row in built.rows(watch)}
+    kept, found = replace_rows(*where, standing, merged, scratch)
+    new: Iterable[Any] = (row for row_id, row in merged.items() if row_id not in found)
+    return [*kept, *put_rows(*where, new, scratch, after(kept))]
+
+
+def _build(context: JobContext, wish: DatasetImport, standing: Standing, scratch: Path) -> Built:
     ground = context.ground
     ground.blobs.checkout(context.tenant_id, wish.file_digest, scratch / "source")
+    with (scratch / _SET_ASIDE).open("wb") as file:
+        return build_rows(
+            scratch / "source",
+            _format(wish),
+            wish.options,
+            scratch=scratch,
+            quarantine=Quarantine(wish.options.on_error, file),
+            max_row_bytes=ground.settings.max_row_bytes,
+            standing=standing,
+            sources=TenantSources(ground, context.tenant_id, scratch),
+            watch=_watch(context),
+        )
 
+
+def _watch(context: JobContext) -> Watch:
     def watch(stage: str, rows: int) -> None:
         context.check_cancelled()
         context.progress({"type": "importing", "stage": stage, "rows": rows}, always=False)
 
-    with (scratch / _SET_ASIDE).open("wb") as file:
-        return build_version(
-            scratch / "source",
-            _format(wish),
-            wish.options,
-            table=ground.settings.folder("datasets", context.tenant_id, dataset.id),
-            import_id=import_id,
-            scratch=scratch,
-            quarantine=Quarantine(wish.options.on_error, file),
-            max_row_bytes=ground.settings.max_row_bytes,
-            watch=watch,
-            sources=TenantSources(ground, context.tenant_id, scratch),
-        )
+    return watch
 
 
 def _format(wish: DatasetImport) -> str:
@@ -88,49 +150,12 @@ def _keep_quarantine(context: JobContext, built: Built, path: Path) -> str | Non
     return context.ground.blobs.put(context.tenant_id, path, "application/x-ndjson").digest
 
 
-def _record(
-    session: TenantSession,
-    context: JobContext,
-    dataset: Dataset,
-    wish: DatasetImport,
-    built: Built,
-    import_id: str,
-    quarantine_digest: str | None,
-) -> DatasetVersion:
-    hold_files(session, [wish.file_digest, *([quarantine_digest] if quarantine_digest else [])])
-    session.refresh(dataset, with_for_update=True)  # two imports of one dataset take their numbers in turn
-    dataset.current_version += 1
-    row = DatasetVersion(
-        id=new_id(),
-        dataset=dataset,
-        version=dataset.current_version,
-        import_id=import_id,
-        delta_version=built.written.number,
-        digest=built.written.digest,
-        shape=built.shape,
-        rows=built.written.rows,
-        total_samples=sum(built.written.rows.values()),
-        size_bytes=built.written.size_bytes,
-        source_digest=wish.file_digest,
-        quarantine_digest=quarantine_digest,
-        quarantined=built.quarantined,
-        options=wish.options.model_dump(mode="json"),
-        provenance=_provenance(wish, built),
-        created_by=context.actor.name,
-    )
-    session.add(row)
-    session.flush()
-    source = Node("source", wish.file_digest, wish.file_name, wish.file_digest)
-    link(session, source, Node("dataset_version", row.id, row.reference, row.digest), "derived_from")
-    audit.record(session, context.actor, "dataset_imported", row.reference, digest=row.digest, rows=row.rows)
-    emit(session, context.actor, "datasets.imported", f"datasets/{row.reference}", {"version_id": row.id})
-    return row
-
-
-def _provenance(wish: DatasetImport, built: Built) -> dict[str, Any]:
+def _provenance(wish: DatasetImport, built: Built, parent: DatasetVersion | None) -> dict[str, Any]:
     """Build R1's record. What no detector has looked at is unknown (null), never claimed."""
+    earlier = parent.provenance if parent else {"sources": [], "preprocessingSteps": []}
     return {
         "sources": [
+            *earlier["sources"],
             {
                 "type": "file",
                 "url": wish.url,
@@ -139,9 +164,12 @@ def _provenance(wish: DatasetImport, built: Built) -> dict[str, Any]:
                 "description": wish.description,
                 "sampleCount": built.read,
                 "collectedAt": now().isoformat(),
-            }
+            },
         ],
-        "preprocessingSteps": [step.model_dump(mode="json", by_alias=True) for step in built.steps],
+        "preprocessingSteps": [
+            *earlier["preprocessingSteps"],
+            *(step.model_dump(mode="json", by_alias=True) for step in built.steps),
+        ],
         "qualityMetrics": {
             "read": built.read,
             "quarantined": built.quarantined,

@@ -9,15 +9,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tunery.datasets.delta import StoredRow, read_rows
+from tunery import audit
 from tunery.datasets.inspection import Findings, inspect_file
 from tunery.datasets.sanitize import SANITIZERS
 from tunery.datasets.splits import SPLITS
-from tunery.datasets.tables import Dataset, DatasetVersion
+from tunery.datasets.tables import Dataset, DatasetTag, DatasetVersion
+from tunery.datasets.versions.contents import read_rows
+from tunery.datasets.versions.row_files import StoredRow
 from tunery.datasets.views import DatasetInspect, SanitizerView
-from tunery.errors import InvalidInput, NotFound
+from tunery.errors import Erased, InvalidInput, NotFound
 from tunery.identity.operations import own_reference
+from tunery.kit.actor import Actor
+from tunery.kit.clock import parse_time
 from tunery.kit.ids import parse_id
+from tunery.kit.references import check_name
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
@@ -29,10 +34,11 @@ __all__ = [
     "list_sanitizers",
     "list_versions",
     "materialize_split",
+    "newest_version",
     "read_split",
     "resolve_version",
     "rows_of",
-    "table_of",
+    "tag_version",
 ]
 
 
@@ -52,6 +58,14 @@ def get_dataset(session: TenantSession, name: str) -> Dataset:
     return row
 
 
+def newest_version(session: TenantSession, dataset: Dataset) -> DatasetVersion:
+    """Return the newest version of a dataset that has one."""
+    statement = sa.select(DatasetVersion).where(
+        DatasetVersion.dataset_id == dataset.id, DatasetVersion.version == dataset.current_version
+    )
+    return session.scalars(statement).one()
+
+
 def list_versions(session: TenantSession, name: str) -> list[DatasetVersion]:
     """Return a dataset's versions, the newest first. Raises: NotFound."""
     dataset = get_dataset(session, name)
@@ -60,17 +74,59 @@ def list_versions(session: TenantSession, name: str) -> list[DatasetVersion]:
 
 
 def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
-    """Return the version that ``name`` (the newest), ``name:2`` or an id names. Raises: NotFound."""
+    """Return the version that a reference names.
+
+    ``name`` is the newest, ``name:2`` the second, ``name:gold`` the one with that tag, ``name@2026-11-20T10:00:00Z``
+    the newest of that time; an id is a version's own.
+
+    Raises:
+        NotFound: There is no such version. Erased: it was erased; the message names its successor.
+    """
+    version = _find_version(session, reference)
+    if version.status == "erased":
+        successor = session.get(DatasetVersion, version.successor_id) if version.successor_id else None
+        follows = f"; {successor.reference} is what is left of it" if successor else ""
+        raise Erased(f"{version.reference} held rows that were erased{follows}")
+    return version
+
+
+def _find_version(session: TenantSession, reference: str) -> DatasetVersion:
     if (known_id := parse_id(reference)) is not None and (row := session.get(DatasetVersion, known_id)) is not None:
         return row
+    name, _, moment = reference.partition("@")
     try:
-        wanted = own_reference(session, reference)
+        wanted = own_reference(session, name)
     except InvalidInput as error:
         raise NotFound(f"there is no dataset {reference[:120]!r}") from error
-    for row in list_versions(session, wanted.name):
-        if wanted.version in (None, str(row.version)):
+    versions = list_versions(session, wanted.name)
+    if moment:
+        at = parse_time(moment)
+        versions = [row for row in versions if row.created_at <= at]
+    tagged = (
+        sa.select(DatasetTag.version_id).where(
+            DatasetTag.dataset_id == versions[0].dataset_id, DatasetTag.name == wanted.version
+        )
+        if versions and wanted.version
+        else None
+    )
+    tag = session.scalars(tagged).one_or_none() if tagged is not None else None
+    for row in versions:
+        if wanted.version in (None, str(row.version)) or row.id == tag:
             return row
     raise NotFound(f"there is no dataset version {reference!r}; `tunery datasets versions {wanted.name}` lists them")
+
+
+def tag_version(session: TenantSession, actor: Actor, reference: str, name: str) -> DatasetVersion:
+    """Give a version a name, moving it where another has it. Raises: InvalidInput: a number, or no name."""
+    if check_name(name).isdigit():
+        raise InvalidInput(f"the tag {name} would be taken for a version's number; begin it with a letter")
+    version = resolve_version(session, reference)
+    own = sa.select(DatasetTag).where(DatasetTag.dataset_id == version.dataset_id, DatasetTag.name == name)
+    tag = session.scalars(own).one_or_none() or DatasetTag(dataset_id=version.dataset_id, name=name)
+    tag.version_id = version.id
+    session.add(tag)
+    audit.record(session, actor, "dataset_tagged", version.reference, tag=name)
+    return version
 
 
 def inspect_upload(ground: Ground, tenant_id: str, wish: DatasetInspect) -> Findings:
@@ -103,18 +159,13 @@ def list_sanitizers() -> list[SanitizerView]:
     return found
 
 
-def table_of(ground: Ground, version: DatasetVersion) -> Path:
-    """Return the folder of a version's Delta table."""
-    return ground.settings.folder("datasets", version.tenant_id, version.dataset_id)
-
-
 def rows_of(
     ground: Ground, version: DatasetVersion, split: str | None = None, limit: int | None = None, offset: int = 0
 ) -> Iterator[StoredRow]:
     """Yield a version's rows in the order of their import. Raises: InvalidInput: no such split; IntegrityError."""
     if split is not None and split not in SPLITS:
         raise InvalidInput(f"there is no split {split[:50]!r}; splits are {', '.join(SPLITS)}")
-    return read_rows(table_of(ground, version), version.delta_version, split=split, offset=offset, limit=limit)
+    return read_rows(ground, version, split=split, offset=offset, limit=limit)
 
 
 def read_split(ground: Ground, tenant_id: str, version_id: str, split: str) -> Iterator[dict[str, Any]]:

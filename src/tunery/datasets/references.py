@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tunery.datasets.delta import StoredRow
 from tunery.datasets.formats import guess_format
 from tunery.datasets.operations import resolve_version, rows_of
 from tunery.datasets.quarantine import Quarantine, RowFault, read_records
 from tunery.datasets.rows import RowIds
 from tunery.datasets.shapes import Shape, Shaper
+from tunery.datasets.versions.row_files import StoredRow
 from tunery.errors import InvalidInput, TooLarge
 from tunery.kit.durable import make_once
 from tunery.platform.ground import Ground

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,13 +43,18 @@ class RowIds:
     row and the number of equal rows before it, so that it stays the same wherever the row stands in the file. Ids are
     unique within a dataset, not beyond it.
 
+    Args:
+        key: The key column.
+        taken: Ids of rows that stand already, which these rows come to.
+
     Attributes:
         count: Rows named so far.
     """
 
-    def __init__(self, key: str | None) -> None:
+    def __init__(self, key: str | None, taken: Collection[str] = ()) -> None:
         self.count = 0
         self._key = key
+        self._taken = taken
         self._lines: dict[str, int] = {}
         self._copies: Counter[bytes] = Counter()
 
@@ -61,9 +67,12 @@ class RowIds:
     def _by_content(self, values: dict[str, Any]) -> str:
         content = canonical_json(values)
         digest = blake3(content).digest(16)
-        copy = self._copies[digest]
-        self._copies[digest] += 1
-        return blake3(content + b"\n%d" % copy).hexdigest(16)
+        while True:
+            copy = self._copies[digest]
+            self._copies[digest] += 1
+            row_id = blake3(content + b"\n%d" % copy).hexdigest(16)
+            if row_id not in self._taken:
+                return row_id
 
     def _by_key(self, column: str, values: dict[str, Any], line: int) -> str:
         value = values.get(column)
@@ -74,5 +83,7 @@ class RowIds:
             raise RowFault(f"the key is longer than {_MAX_KEY} characters")
         if key in self._lines:
             raise RowFault(f"the key {key[:80]!r} stands on line {self._lines[key]} already")
+        if key in self._taken:
+            raise RowFault(f"the dataset has a row with the key {key[:80]!r} already; mode: merge replaces it")
         self._lines[key] = line
         return key

@@ -42,7 +42,13 @@ class SplitReport:
 
 
 def split_rows(
-    row_ids: Sequence[str], inputs: Sequence[str], *, seed: int, validation: Share, test: Share
+    row_ids: Sequence[str],
+    inputs: Sequence[str],
+    *,
+    seed: int,
+    validation: Share,
+    test: Share,
+    settled: Sequence[Split | None] = (),
 ) -> tuple[list[Split], SplitReport]:
     """Deal rows out; the same rows and seed give the same split in any order, and most rows stay when others are added.
 
@@ -52,6 +58,7 @@ def split_rows(
         seed: Which of the possible splits.
         validation: Fraction or number of rows for validation; 0 for none.
         test: The same for test.
+        settled: Of the first rows, the split in which they stay; near-duplicates of theirs join them.
 
     Returns:
         The split of each row in the order given, and the report.
@@ -66,7 +73,7 @@ def split_rows(
     groups: dict[int, list[int]] = {}
     for row, text in enumerate(text_of_row):
         groups.setdefault(group_of_text[text], []).append(row)
-    splits = _deal(row_ids, list(groups.values()), seed, wanted)
+    splits = _deal(row_ids, list(groups.values()), seed, wanted, settled)
     counts = Counter(splits)
     for name in HELD_OUT:
         if wanted[name] and not counts[name]:
@@ -101,13 +108,23 @@ def _row_count(total: int, share: Share) -> int:
     return share
 
 
-def _deal(row_ids: Sequence[str], groups: list[list[int]], seed: int, wanted: dict[Split, int]) -> list[Split]:
+def _deal(
+    row_ids: Sequence[str],
+    groups: list[list[int]],
+    seed: int,
+    wanted: dict[Split, int],
+    settled: Sequence[Split | None],
+) -> list[Split]:
     def lot(group: list[int]) -> bytes:
         return hashlib.sha256(f"{seed}:{min(row_ids[row] for row in group)}".encode()).digest()
 
     splits: list[Split] = ["train"] * len(row_ids)
-    left = dict(wanted)
+    left = {name: count - settled.count(name) for name, count in wanted.items()}
     for group in sorted(groups, key=lot):
+        if stays := [split for row in group if row < len(settled) and (split := settled[row])]:
+            for row in group:
+                splits[row] = (settled[row] if row < len(settled) else None) or stays[0]
+            continue
         for name in HELD_OUT:
             if len(group) <= left[name]:
                 left[name] -= len(group)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tunery.datasets.delta import StoredRow
 from tunery.datasets.rows import Row
 from tunery.datasets.shapes import Shape, input_of
+from tunery.datasets.versions.row_files import StoredRow
 from tunery.kit.digests import canonical_json
 
 __all__ = ["Staged", "stage_rows"]

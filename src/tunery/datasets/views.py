@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,11 @@ class DatasetImport(Camel):
     file_digest: str = Field(description="SHA-256 of the uploaded file.")
     file_name: str = Field(max_length=250, description="The file's name; its ending tells the format.")
     options: ImportOptions = Field(default_factory=ImportOptions, description="As in a recipe's training_data.")
+    mode: Literal["replace", "append", "merge"] = Field(
+        "replace",
+        description="Whether the file's rows make up the version alone, come to those of the newest version, or come "
+        "to them with equal keys replaced. Appending and merging leave the other rows, and all splits, as they are.",
+    )
     license: str | None = Field(None, max_length=100, description="SPDX id of the data's licence.")
     url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")
     description: str = Field("", max_length=10_000, description="What the data is.")
@@ -67,7 +72,9 @@ class DatasetVersionView(Camel):
     rows: dict[str, int] = Field(description="Number of rows by split.")
     total_samples: int
     size_bytes: int
-    source_digest: str
+    parent: int | None = Field(description="The version that was changed, where it was no import of its own.")
+    change: str = Field(description="import, append, merge, delete, restore, compact or erase.")
+    source_digest: str | None
     quarantined: int = Field(description="Rows set aside because they could not be used.")
     quarantine_digest: str | None
     created_by: str

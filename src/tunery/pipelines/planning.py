@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunery.datasets.build import Built, build_version
-from tunery.datasets.delta import read_rows
+from tunery.datasets.build import Built, build_rows
 from tunery.datasets.formats import guess_format
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
@@ -78,24 +78,26 @@ def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart
     digest = wish.inputs[section.path]
     ground.blobs.checkout(actor.tenant_id, str(digest), scratch / "source")
     options = section.import_options(recipe.sanitize, recipe.seed)
-    table = scratch / "table"
-    built = build_version(
+    built = build_rows(
         scratch / "source",
         options.format or guess_format(section.file_name),
         options,
-        table=table,
-        import_id="plan",
         scratch=scratch,
         quarantine=Quarantine(options.on_error),
         max_row_bytes=ground.settings.max_row_bytes,
         sources=TenantSources(ground, actor.tenant_id, scratch),
     )
     check_shape(recipe.method, built.shape)
-    for split in ("train", "validation"):
-        with (scratch / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-            for row in read_rows(table, built.written.number, split=split):
-                file.write(json.dumps({**row.values, "row_id": row.row_id}, ensure_ascii=False) + "\n")
-    test = [len(row.content) for row in read_rows(table, built.written.number, split="test")]
+    test = []
+    with ExitStack() as stack:
+        paths = {split: scratch / f"{split}.jsonl" for split in ("train", "validation")}
+        files = {split: stack.enter_context(path.open("w", encoding="utf-8")) for split, path in paths.items()}
+        for row in built.rows():
+            if row.split == "test":
+                test.append(len(row.content))
+            else:
+                line = json.dumps({**row.values, "row_id": row.row_id}, ensure_ascii=False)
+                files[row.split].write(f"{line}\n")
     return _Rows(built, scratch / "train.jsonl", scratch / "validation.jsonl", test)
 
 
@@ -116,7 +118,7 @@ def _estimate(ground: Ground, recipe: Recipe, rows: _Rows, folder: Path, scratch
         **training,
         model_dir=str(folder),
         train_path=str(rows.train),
-        validation_path=str(rows.validation) if rows.built.written.rows.get("validation") else None,
+        validation_path=str(rows.validation) if rows.built.split.rows.get("validation") else None,
         work_dir=str(scratch / "work"),
         output_dir=str(scratch / "output"),
         threads=ground.settings.threads or None,
@@ -131,8 +133,8 @@ def _estimate(ground: Ground, recipe: Recipe, rows: _Rows, folder: Path, scratch
 
 
 def _stages(recipe: Recipe, rows: _Rows, base_detail: str, estimate: dict[str, Any] | None) -> list[PlannedStage]:
-    split = ", ".join(f"{count} {name}" for name, count in rows.built.written.rows.items())
-    test = rows.built.written.rows.get("test", 0)
+    split = ", ".join(f"{count} {name}" for name, count in rows.built.split.rows.items())
+    test = rows.built.split.rows.get("test", 0)
     measured = min(test, recipe.evaluation.max_rows or test)
     gate = f"{len(recipe.gate.criteria)} criteria" if recipe.gate else "none"
     deploy = f"as {recipe.deployment.name or recipe.model.name}" if recipe.deployment.auto_deploy else "not asked for"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunery.errors import InvalidInput
-from tunery.platform.blobs.backends import Backend, Patience, open_backend, read_store_config
+from tunery.platform.blobs.backends import Backend, Patience, bucket_at, open_backend, read_store_config
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.master_keys import MASTER_KEYS, MasterKey, keys_in_environment, keys_in_file
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.db import Database
 from tunery.settings import Settings
 
-__all__ = ["configured", "master_keys", "open_mirror", "open_store"]
+__all__ = ["configured", "master_keys", "open_mirror", "open_store", "table_place"]
 
 _HOURS = {"hourly": 1.0, "daily": 24.0, "weekly": 168.0, "monthly": 720.0}
 
@@ -56,6 +56,18 @@ def open_store(settings: Settings, database: Database) -> BlobStore:
     )
     store.mirror = open_mirror(settings)
     return store
+
+
+def table_place(settings: Settings, tenant_id: str, table: str) -> tuple[str, dict[str, str]]:
+    """Return where the log of a Delta table lies, and the options of that place as ``deltalake`` takes them.
+
+    In the bucket of the packs where they lie in one, else in the home folder.
+    """
+    config = read_store_config(settings.store_config) if settings.store_config else None
+    bucket = config.bucket if config else bucket_at(settings.store_url or "")
+    if bucket is None:
+        return str(settings.folder("datasets", tenant_id, table)), {}
+    return f"{bucket.url}/tables/{tenant_id}/{table}", {**bucket.options, **bucket.plain_http}
 
 
 def open_mirror(settings: Settings) -> Backend | None:

@@ -3,7 +3,16 @@
 from tunery.platform.blobs.backends.buckets import Patience
 from tunery.platform.blobs.backends.config import StoreConfig, read_store_config
 from tunery.platform.blobs.backends.local import LocalBackend
-from tunery.platform.blobs.backends.opening import open_backend
+from tunery.platform.blobs.backends.opening import bucket_at, open_backend
 from tunery.platform.blobs.backends.port import Backend, Entry
 
-__all__ = ["Backend", "Entry", "LocalBackend", "Patience", "StoreConfig", "open_backend", "read_store_config"]
+__all__ = [
+    "Backend",
+    "Entry",
+    "LocalBackend",
+    "Patience",
+    "StoreConfig",
+    "bucket_at",
+    "open_backend",
+    "read_store_config",
+]

@@ -69,6 +69,13 @@ class Bucket:
         """Where it is, without secrets."""
         return f"{self.scheme}://{self.name}" + (f"/{self.prefix.strip('/')}" if self.prefix.strip("/") else "")
 
+    @property
+    def plain_http(self) -> dict[str, str]:
+        """The option that lets plain HTTP pass, where the endpoint says ``http://``."""
+        given = self.options.get(_ENDPOINT_OPTION[self.scheme])
+        endpoint = given or next((os.environ[name] for name in _ENDPOINTS[self.scheme] if os.environ.get(name)), "")
+        return {"allow_http": "true"} if endpoint.startswith("http://") else {}
+
 
 def open_bucket(bucket: Bucket, patience: Patience) -> RemoteBackend:
     """Open a bucket; nothing is asked of it yet.
@@ -90,7 +97,7 @@ def open_bucket(bucket: Bucket, patience: Patience) -> RemoteBackend:
             prefix=bucket.prefix.strip("/") or None,
             config={**_OPTIONS[bucket.scheme], **bucket.options},
             client_options={
-                "allow_http": _endpoint(bucket).startswith("http://"),
+                "allow_http": bool(bucket.plain_http),
                 "connect_timeout": timedelta(seconds=min(5, patience.request_seconds)),
                 "timeout": timedelta(seconds=patience.request_seconds),
             },
@@ -108,8 +115,3 @@ def open_bucket(bucket: Bucket, patience: Patience) -> RemoteBackend:
         raise InvalidInput(f"{bucket.url} cannot be opened: {str(error).splitlines()[0]}") from error
     attributes = {"Storage-Class": bucket.storage_class} if bucket.storage_class else {}
     return RemoteBackend(store, bucket.url, attributes, patience.retry_seconds)
-
-
-def _endpoint(bucket: Bucket) -> str:
-    given = bucket.options.get(_ENDPOINT_OPTION[bucket.scheme])
-    return given or next((os.environ[name] for name in _ENDPOINTS[bucket.scheme] if os.environ.get(name)), "")

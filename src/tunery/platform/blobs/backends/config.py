@@ -251,6 +251,12 @@ class StoreConfig(_Block):
         """Open the place; nothing is asked of it yet. Raises: InvalidInput: an option cannot be used."""
         return self.storage_backend.config.open(patience or Patience())
 
+    @property
+    def bucket(self) -> Bucket | None:
+        """The bucket, where the place is one."""
+        config = self.storage_backend.config
+        return config.place if isinstance(config, _Bucket) else None
+
 
 def read_store_config(path: Path) -> StoreConfig:
     """Read a file with a ``storage_backend`` block; ``${VAR}`` in any of its texts stands for that variable.

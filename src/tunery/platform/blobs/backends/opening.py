@@ -17,7 +17,7 @@ from tunery.platform.blobs.backends.remote import RemoteBackend
 if TYPE_CHECKING:
     from obstore.store import MemoryStore
 
-__all__ = ["open_backend"]
+__all__ = ["bucket_at", "open_backend"]
 
 _opening = threading.Lock()
 
@@ -44,11 +44,18 @@ def open_backend(url: str, patience: Patience | None = None) -> Backend:
     if parts.scheme == "memory":
         with _opening:
             return RemoteBackend(_memory(parts.netloc + path), url)
-    if parts.scheme not in SCHEMES:
+    bucket = bucket_at(url)
+    if bucket is None:
         raise InvalidInput(
             f"{url!r} is no place to store bytes; use file:///folder, s3://bucket/prefix, gs:// or az://"
         )
-    return open_bucket(Bucket(parts.scheme, parts.netloc, path), patience or Patience())
+    return open_bucket(bucket, patience or Patience())
+
+
+def bucket_at(url: str) -> Bucket | None:
+    """Return the bucket that a URL names; None if it names no bucket."""
+    parts = urlsplit(url)
+    return Bucket(parts.scheme, parts.netloc, unquote(parts.path)) if parts.scheme in SCHEMES else None
 
 
 @cache

@@ -391,20 +391,46 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_blobs_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
+        "dataset_files",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("dataset_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("subjects_digest", sa.String(length=64), nullable=True),
+        sa.Column("rows", base.Json, nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name=op.f("fk_dataset_files_dataset_id_datasets")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_dataset_files_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_files")),
+    )
+    with op.batch_alter_table("dataset_files", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_dataset_files_dataset_id"), ["dataset_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_dataset_files_digest"), ["digest"], unique=False)
+        batch_op.create_index(batch_op.f("ix_dataset_files_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
         "dataset_versions",
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("dataset_id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("parent", sa.Integer(), nullable=True),
+        sa.Column("change", sa.String(length=20), nullable=False),
         sa.Column("import_id", sa.String(length=64), nullable=False),
         sa.Column("delta_version", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("successor_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("shape", sa.String(length=20), nullable=False),
         sa.Column("rows", base.Json, nullable=False),
         sa.Column("total_samples", sa.BigInteger(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("source_digest", sa.String(length=64), nullable=False),
+        sa.Column("source_digest", sa.String(length=64), nullable=True),
         sa.Column("quarantine_digest", sa.String(length=64), nullable=True),
         sa.Column("quarantined", sa.Integer(), nullable=False),
         sa.Column("options", base.Json, nullable=False),
@@ -638,6 +664,58 @@ def upgrade() -> None:
     with op.batch_alter_table("blob_pieces", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_blob_pieces_segment_number"), ["segment_number"], unique=False)
         batch_op.create_index(batch_op.f("ix_blob_pieces_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "dataset_tags",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("dataset_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("version_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name=op.f("fk_dataset_tags_dataset_id_datasets")),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_dataset_tags_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["dataset_versions.id"], name=op.f("fk_dataset_tags_version_id_dataset_versions")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_tags")),
+        sa.UniqueConstraint("tenant_id", "dataset_id", "name", name=op.f("uq_dataset_tags_tenant_id_dataset_id_name")),
+    )
+    with op.batch_alter_table("dataset_tags", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_dataset_tags_tenant_id"), ["tenant_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_dataset_tags_version_id"), ["version_id"], unique=False)
+
+    op.create_table(
+        "dataset_version_files",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("version_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("file_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["file_id"], ["dataset_files.id"], name=op.f("fk_dataset_version_files_file_id_dataset_files")
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_dataset_version_files_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.ForeignKeyConstraint(
+            ["version_id"],
+            ["dataset_versions.id"],
+            name=op.f("fk_dataset_version_files_version_id_dataset_versions"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset_version_files")),
+        sa.UniqueConstraint(
+            "tenant_id", "version_id", "file_id", name=op.f("uq_dataset_version_files_tenant_id_version_id_file_id")
+        ),
+    )
+    with op.batch_alter_table("dataset_version_files", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_dataset_version_files_file_id"), ["file_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_dataset_version_files_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
         "deployments",
@@ -936,6 +1014,16 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_deployments_tenant_id"))
 
     op.drop_table("deployments")
+    with op.batch_alter_table("dataset_version_files", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_dataset_version_files_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_dataset_version_files_file_id"))
+
+    op.drop_table("dataset_version_files")
+    with op.batch_alter_table("dataset_tags", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_dataset_tags_version_id"))
+        batch_op.drop_index(batch_op.f("ix_dataset_tags_tenant_id"))
+
+    op.drop_table("dataset_tags")
     with op.batch_alter_table("blob_pieces", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_blob_pieces_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_blob_pieces_segment_number"))
@@ -984,6 +1072,12 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_dataset_versions_dataset_id"))
 
     op.drop_table("dataset_versions")
+    with op.batch_alter_table("dataset_files", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_dataset_files_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_dataset_files_digest"))
+        batch_op.drop_index(batch_op.f("ix_dataset_files_dataset_id"))
+
+    op.drop_table("dataset_files")
     with op.batch_alter_table("blobs", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_blobs_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_blobs_pack_id"))

@@ -1,0 +1,97 @@
+"""Changes of a dataset that need no file: rows deleted, an older version made the newest, small files joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunery.datasets.operations import get_dataset, newest_version, resolve_version
+from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
+from tunery.datasets.versions.contents import batches_of, files_of
+from tunery.datasets.versions.recording import Change, node_of, record_version
+from tunery.datasets.versions.rewriting import after, without_rows
+from tunery.datasets.versions.row_files import rows_in
+from tunery.datasets.versions.writing import put_rows, write_version
+from tunery.errors import InvalidInput, NotFound
+from tunery.kit.clock import now
+from tunery.platform.housekeeping import scratch_folder
+from tunery.platform.jobs import JobContext
+
+__all__ = ["compact_dataset", "delete_rows", "restore_version"]
+
+_SMALL_BYTES = 64 << 20
+
+Make = Callable[[list[DatasetFile], Path], list[DatasetFile]]
+
+
+def delete_rows(context: JobContext, name: str, row_ids: list[str]) -> DatasetVersion:
+    """Make a version without these rows; older versions keep them (``subjects erase`` is for forgetting).
+
+    Raises: NotFound: one of them is not in the newest version. InvalidInput: none would be left.
+    """
+    wanted = {*row_ids}
+
+    def make(files: list[DatasetFile], scratch: Path) -> list[DatasetFile]:
+        left, found = without_rows(context.ground, context.tenant_id, files[0].dataset_id, files, wanted, scratch)
+        if missing := sorted(wanted - found):
+            raise NotFound(f"the newest version of {name} has no row {missing[0][:80]!r} ({len(missing)} are missing)")
+        if not left:
+            raise InvalidInput("these are all rows of the dataset; a version has at least one")
+        return left
+
+    return _change(context, name, "delete", f"Deleted {len(wanted)} rows by their ids", len(wanted), make)
+
+
+def compact_dataset(context: JobContext, name: str) -> DatasetVersion:
+    """Join small files; the rows stay as they are. Returns the newest version where there is nothing to join."""
+    with context.session() as session:
+        files = files_of(session, newest_version(session, get_dataset(session, name)))
+        if sum(file.size_bytes < _SMALL_BYTES for file in files) < 2:
+            return newest_version(session, get_dataset(session, name))
+
+    def make(files: list[DatasetFile], scratch: Path) -> list[DatasetFile]:
+        rows = (row for batch in batches_of(context.ground, context.tenant_id, files) for row in rows_in(batch))
+        return put_rows(context.ground, context.tenant_id, files[0].dataset_id, rows, scratch, after(files))
+
+    return _change(context, name, "compact", "Joined small files", 0, make)
+
+
+def restore_version(context: JobContext, reference: str) -> DatasetVersion:
+    """Make a new version with exactly the files of an older one."""
+    with context.session() as session:
+        wanted = resolve_version(session, reference)
+        name, files = wanted.dataset.name, files_of(session, wanted)
+    return _change(context, name, "restore", f"Restored {wanted.reference}", 0, lambda *_: files, wanted)
+
+
+def _by_job(dataset: Dataset, job_id: str) -> sa.Select[DatasetVersion]:
+    return sa.select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id, DatasetVersion.import_id == job_id)
+
+
+def _change(
+    context: JobContext, name: str, kind: str, told: str, affected: int, make: Make, like: DatasetVersion | None = None
+) -> DatasetVersion:
+    with context.session() as session:
+        dataset = get_dataset(session, name)
+        if (done := session.scalars(_by_job(dataset, context.job_id)).one_or_none()) is not None:
+            return done
+        parent = newest_version(session, dataset)
+        files = files_of(session, parent)
+    with scratch_folder(context.ground.settings, "change") as scratch:
+        written = write_version(context.ground, context.tenant_id, dataset.id, make(files, scratch))
+    like = like or parent
+    step = {"step": kind, "description": told, "affectedSamples": affected, "timestamp": now().isoformat()}
+    columns: dict[str, Any] = {
+        "shape": like.shape,
+        "options": like.options,
+        "provenance": like.provenance
+        | {"preprocessingSteps": [*like.provenance["preprocessingSteps"], {**step, "parameters": {}}]},
+    }
+    with context.session() as session:
+        dataset = get_dataset(session, name)
+        source = node_of(like) if like is not parent else None
+        change = Change(kind, context.job_id, parent, source, columns)
+        return record_version(session, context.actor, dataset, written, change)

@@ -1,0 +1,93 @@
+"""Make a version visible: one transaction with its row, its files, its place in the lineage, and who did it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunery import audit
+from tunery.datasets.tables import Dataset, DatasetVersion
+from tunery.datasets.versions.writing import Written, list_files
+from tunery.errors import StaleState
+from tunery.kit.actor import Actor
+from tunery.kit.ids import new_id
+from tunery.lineage.operations import Node, link
+from tunery.platform.db import TenantSession
+from tunery.platform.events import emit
+
+__all__ = ["Change", "node_of", "record_version"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done, and to what.
+
+    Attributes:
+        kind: ``import``, ``append``, ``merge``, ``delete``, ``restore``, ``compact`` or ``erase``.
+        key: Names the change among those of the dataset; the same again is the same version.
+        parent: The version it was done to; it must still be the newest. None: the change needs none.
+        source: Node of the lineage it came from, where that is no version.
+        columns: Further columns of the version's row.
+    """
+
+    kind: str
+    key: str
+    parent: DatasetVersion | None = None
+    source: Node | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+def record_version(
+    session: TenantSession, actor: Actor, dataset: Dataset, written: Written, change: Change
+) -> DatasetVersion:
+    """Make what was written the dataset's newest version.
+
+    Raises:
+        StaleState: Another version came since the parent; make the change anew. NotFound: a file was collected.
+    """
+    session.refresh(dataset, with_for_update=True)  # two changes of one dataset take their numbers in turn
+    parent = change.parent
+    if parent is not None and parent.version != dataset.current_version:
+        raise StaleState(f"{dataset.name} got version {dataset.current_version} meanwhile; try again")
+    dataset.current_version += 1
+    row = DatasetVersion(
+        id=new_id(),
+        dataset=dataset,
+        version=dataset.current_version,
+        parent=parent.version if parent else None,
+        change=change.kind,
+        import_id=change.key,
+        delta_version=written.number,
+        digest=written.digest,
+        rows=written.rows,
+        total_samples=sum(written.rows.values()),
+        size_bytes=written.size_bytes,
+        created_by=actor.name,
+        **change.columns,
+    )
+    session.add(row)
+    session.flush()
+    list_files(session, row, written.files)
+    node = node_of(row)
+    for source in [change.source, node_of(parent) if parent else None]:
+        if source is not None:
+            link(session, source, node, "derived_from")
+    audit.record(session, actor, f"dataset_{_DONE[change.kind]}", row.reference, digest=row.digest, rows=row.rows)
+    emit(session, actor, f"datasets.{_DONE[change.kind]}", f"datasets/{row.reference}", {"version_id": row.id})
+    return row
+
+
+def node_of(version: DatasetVersion) -> Node:
+    """Return a version's node of the lineage."""
+    return Node("dataset_version", version.id, version.reference, version.digest)
+
+
+_DONE = {
+    "import": "imported",
+    "append": "appended",
+    "merge": "merged",
+    "delete": "rows_deleted",
+    "restore": "restored",
+    "compact": "compacted",
+    "erase": "erased",
+}

@@ -1,0 +1,180 @@
+"""Parquet files of rows, the form in which a dataset version lies in the store.
+
+    row_id    text          the row's identity within its dataset
+    split     text          train, validation or test
+    line      int64         line of its source file
+    row_hash  32 bytes      SHA-256 of ``row``
+    row       text          its columns as canonical JSON
+    subjects  20 bytes each keyed hashes of the people it is about (``subjects``)
+
+Rows keep their order. Pages are cut by content, so that the store keeps equal runs of rows of two versions once. The
+number of the schema stands in the file's metadata (``tunery.schema``). A damaged file raises IntegrityError.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import RawIOBase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunery.errors import IntegrityError, SchemaNewer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+__all__ = ["MEDIA_TYPE", "RowFile", "StoredRow", "read_batches", "rows_in", "schema_of_rows", "write_row_files"]
+
+MEDIA_TYPE = "application/vnd.apache.parquet"
+SCHEMA = 1
+_GROUP_ROWS = 1 << 16
+_GROUP_BYTES = 16 << 20
+_FILE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row of a dataset version.
+
+    Attributes:
+        row_id: Its identity within the dataset.
+        split: The split it belongs to.
+        line: Its line in the source file.
+        content: Its columns as canonical JSON.
+        subjects: Entries of the subject index that lead to it.
+    """
+
+    row_id: str
+    split: str
+    line: int
+    content: str
+    subjects: tuple[bytes, ...] = ()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The row's columns."""
+        values: dict[str, Any] = json.loads(self.content)
+        return values
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A file of rows that was just written.
+
+    Attributes:
+        path: Where it is.
+        rows: Number of its rows by split.
+    """
+
+    path: Path
+    rows: dict[str, int]
+
+
+def schema_of_rows() -> pa.Schema:
+    """Return the Arrow schema of a file of rows."""
+    import pyarrow as pa
+
+    types = {"row_id": pa.string(), "split": pa.string(), "line": pa.int64()}
+    types |= {"row_hash": pa.binary(32), "row": pa.string(), "subjects": pa.list_(pa.binary(20))}
+    fields = [pa.field(name, kind, nullable=False) for name, kind in types.items()]
+    return pa.schema(fields, metadata={"tunery.schema": str(SCHEMA)})
+
+
+def write_row_files(folder: Path, rows: Iterable[StoredRow]) -> Iterator[RowFile]:
+    """Write rows to Parquet files of at most about 256 MiB in a folder; yield each when it stands.
+
+    Whoever takes a file may delete it before asking for the next.
+    """
+    import pyarrow.parquet as pq
+
+    batches = _to_batches(rows)
+    batch = next(batches, None)
+    number = 0
+    while batch is not None:
+        path, counts = folder / f"rows-{number:05d}.parquet", Counter[str]()
+        with path.open("wb") as file, pq.ParquetWriter(file, schema_of_rows(), **_WRITING) as writer:
+            while batch is not None:
+                writer.write_batch(batch, row_group_size=_GROUP_ROWS)
+                counts.update(batch.column("split").to_pylist())
+                batch = next(batches, None)
+                if file.tell() >= _FILE_BYTES:
+                    break
+        yield RowFile(path, dict(counts))
+        number += 1
+
+
+_WRITING: dict[str, Any] = {"compression": "zstd", "use_content_defined_chunking": True, "store_schema": False}
+
+
+def read_batches(file: RawIOBase, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of an open file of rows, one in memory at a time.
+
+    Args:
+        file: Can be read at any place.
+        name: What messages call it.
+        columns: Only these; None: all.
+
+    Raises:
+        IntegrityError: It is damaged. SchemaNewer: it was written by a later Tunery.
+    """
+    with _opened(file, name) as parquet, _faults(name):
+        yield from parquet.iter_batches(4096, columns=columns)
+
+
+def rows_in(batch: pa.RecordBatch) -> Iterator[StoredRow]:
+    """Yield the rows of a batch."""
+    columns = (batch.column(name).to_pylist() for name in ("row_id", "split", "line", "row", "subjects"))
+    for row_id, split, line, content, subjects in zip(*columns, strict=True):
+        yield StoredRow(row_id, split, line, content, tuple(subjects))
+
+
+@contextmanager
+def _opened(file: RawIOBase, name: str) -> Iterator[pq.ParquetFile]:
+    import pyarrow.parquet as pq
+
+    with _faults(name):
+        parquet = pq.ParquetFile(file, pre_buffer=True)
+    written_by = int((parquet.metadata.metadata or {}).get(b"tunery.schema", b"0"))
+    if written_by > SCHEMA:
+        raise SchemaNewer(f"the dataset file {name} was written by a later Tunery; update this one to read it")
+    with parquet:
+        yield parquet
+
+
+@contextmanager
+def _faults(name: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise IntegrityError(f"the dataset file {name} is damaged: {error}; restore it from a backup") from error
+
+
+def _to_batches(rows: Iterable[StoredRow]) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    schema = schema_of_rows()
+    held: list[StoredRow] = []
+    size = 0
+
+    def batch() -> pa.RecordBatch:
+        hashes = [hashlib.sha256(row.content.encode()).digest() for row in held]
+        columns: list[list[Any]] = [[r.row_id for r in held], [r.split for r in held], [r.line for r in held]]
+        columns += [hashes, [r.content for r in held], [r.subjects for r in held]]
+        return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+
+    for row in rows:
+        held.append(row)
+        size += len(row.content)
+        if len(held) >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield batch()
+            held, size = [], 0
+    if held:
+        yield batch()

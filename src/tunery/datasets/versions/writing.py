@@ -1,0 +1,83 @@
+"""Write a version: new rows into files of the store, all its files into the log, then its row into SQL."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunery.datasets.tables import DatasetFile, DatasetVersion, DatasetVersionFile
+from tunery.datasets.versions.contents import batches_of, log_of, pairs_of
+from tunery.datasets.versions.digests import digest_of_pairs
+from tunery.datasets.versions.log import LoggedFile
+from tunery.datasets.versions.row_files import MEDIA_TYPE, StoredRow, write_row_files
+from tunery.kit.ids import new_id
+from tunery.platform.blobs.references import hold_files
+from tunery.platform.db import TenantSession
+from tunery.platform.ground import Ground
+
+__all__ = ["Written", "list_files", "put_rows", "write_version"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A version that stands in the log; nobody sees it before SQL records it.
+
+    Attributes:
+        number: Its number in the log.
+        digest: SHA-256 over its sorted pairs of row id and row hash.
+        rows: Number of rows by split.
+        size_bytes: Bytes of its files.
+        files: All of them in order, those of earlier versions too.
+    """
+
+    number: int
+    digest: str
+    rows: dict[str, int]
+    size_bytes: int
+    files: list[DatasetFile]
+
+
+def put_rows(
+    ground: Ground, tenant_id: str, dataset_id: str, rows: Iterable[StoredRow], scratch: Path, first_sequence: int = 0
+) -> list[DatasetFile]:
+    """Put rows into new files of the store; nothing names them yet.
+
+    Args:
+        ground: Where the store is.
+        tenant_id: Whose rows these are.
+        dataset_id: Of which dataset.
+        rows: In order.
+        scratch: An existing folder; one file of rows at a time lies in it.
+        first_sequence: Place of the first file; the others follow it.
+    """
+    files = []
+    for number, written in enumerate(write_row_files(scratch, rows)):
+        blob = ground.blobs.put(tenant_id, written.path, MEDIA_TYPE)
+        written.path.unlink()
+        sequence = first_sequence + number
+        file = DatasetFile(dataset_id=dataset_id, sequence=sequence, digest=blob.digest, rows=written.rows)
+        file.id, file.size_bytes = new_id(), blob.size_bytes
+        files.append(file)
+    return files
+
+
+def write_version(ground: Ground, tenant_id: str, dataset_id: str, files: Sequence[DatasetFile]) -> Written:
+    """Commit files to the dataset's log as its next version."""
+    ordered = sorted(files, key=lambda file: file.sequence)
+    logged = [LoggedFile(file.sequence, file.digest, file.size_bytes) for file in ordered]
+    number = log_of(ground, tenant_id, dataset_id).commit(new_id(), logged)
+    rows = sum((Counter(file.rows) for file in ordered), Counter[str]())
+    digest = digest_of_pairs(pairs_of(batches_of(ground, tenant_id, ordered, ["row_id", "row_hash"])))
+    return Written(number, digest, dict(rows), sum(file.size_bytes for file in ordered), ordered)
+
+
+def list_files(session: TenantSession, version: DatasetVersion, files: Sequence[DatasetFile]) -> None:
+    """Let a version list its files, and hold them and its source. Raises: NotFound: one was collected meanwhile."""
+    others = filter(None, (version.source_digest, version.quarantine_digest))
+    hold_files(session, {*others, *(file.digest for file in files)})
+    for file in files:
+        if file not in session:
+            session.merge(file)
+        session.add(DatasetVersionFile(version_id=version.id, file_id=file.id))
