@@ -1,4 +1,4 @@
-"""A small server that speaks the part of the Hub's protocol that fetching a model needs."""
+"""A small server that speaks the part of the Hub's protocol that fetching a model or a dataset needs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ class HubServer:
         return sum(1 for method, path in self.asked if method == "GET" and path.endswith(f"/{file}"))
 
     def add(self, name: str, **files: bytes) -> Repository:
-        """Add a repository with one commit on ``main``; in file names ``__`` stands for a dot."""
+        """Add a repository with one commit on ``main``; in file names ``__`` stands for a dot.
+
+        The names of datasets begin with ``datasets/``.
+        """
         commit = commit_of(name)
         found = {key.replace("__", "."): value for key, value in files.items()}
         self.repositories[name] = Repository({commit: found}, {"main": commit})
@@ -86,9 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.hub.asked.append((self.command, path))
         parts = path.strip("/").split("/")
-        is_api = parts[:2] == ["api", "models"]
-        parts = parts[2:] if is_api else parts
-        name = "/".join(parts[:2])
+        is_api = parts[:2] in (["api", "models"], ["api", "datasets"])
+        kind = "datasets/" if "datasets" in (parts[0], is_api and parts[1]) else ""
+        parts = parts[2:] if is_api else parts[1:] if kind else parts
+        name = kind + "/".join(parts[:2])
         repository = self.hub.repositories.get(name)
         given = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if repository is None:

@@ -1,0 +1,150 @@
+"""Datasets of the Hugging Face Hub: the data files of one split, as one source file."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tunery.datasets.formats import IMPORTERS, Malformed, guess_format
+from tunery.datasets.sources import HubSource
+from tunery.datasets.sources.hub_files import choose_files, read_card
+from tunery.errors import Cancelled, RowInvalid, SourceLimit, Unavailable
+from tunery.identity.hub_access import hub_environment
+from tunery.kit.digests import canonical_json
+from tunery.platform.compute import ENTRIES
+from tunery.platform.ground import Ground
+from tunery.platform.hub import hub_errors, is_offline, pin_on_hub, place_file, reporting_bar, run_hub_client
+from tunery.platform.jobs import JobContext
+
+__all__ = ["fetch_from_hub", "fetch_split", "pin_source"]
+
+ENTRIES.register("datasets.fetch_split")("tunery.datasets.sources.hub:fetch_split")
+
+
+def pin_source(ground: Ground, tenant_id: str, source: HubSource) -> HubSource:
+    """Return the source with the commit that its revision is now. Raises: as ``pin_on_hub``."""
+    named = f"{source.path}@{source.revision}" if source.revision else source.path
+    pinned = pin_on_hub(ground, hub_environment(ground, tenant_id), named, "dataset")
+    return source.model_copy(update={"revision": pinned.partition("@")[2]})
+
+
+def fetch_from_hub(context: JobContext, source: HubSource, out_dir: Path) -> dict[str, Any]:
+    """Fetch the files of a pinned source; return the name of the one file in the folder, and where it came from.
+
+    Raises:
+        NotFound: No such repository, revision, configuration or split. FormatInvalid: it has no data files, only a
+            script. SourceLimit: too large. Refused, Unavailable, DigestMismatch, Cancelled: as the Hub's client says.
+    """
+    order = {
+        "repository": source.path,
+        "revision": source.revision,
+        "config": source.config,
+        "split": source.split,
+        "out_dir": str(out_dir),
+        "max_bytes": context.ground.settings.max_upload_bytes,
+        "max_row_bytes": context.ground.settings.max_row_bytes,
+    }
+    return run_hub_client(
+        "datasets.fetch_split",
+        context.ground,
+        hub_environment(context.ground, context.tenant_id),
+        order,
+        lambda event: context.progress(event, always=False),
+        context.cancelled,
+    )
+
+
+def fetch_split(
+    order: dict[str, Any], emit: Callable[[dict[str, Any]], None], cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """Fetch a split's files into the Hub's cache, in a child process, and make one file of them in a folder."""
+    repository, commit = order["repository"], order["revision"]
+    with hub_errors(repository, commit, "dataset"):
+        sizes = _sizes(repository, commit)
+        card = _download(order, ["README.md"] if "README.md" in sizes else [], emit, cancelled)
+        head = read_card(_text(card / "README.md"))
+        config, split, names = choose_files(sizes, head, order["config"], order["split"])
+        if (total := sum(sizes[name] for name in names)) > order["max_bytes"]:
+            raise SourceLimit(f"the files of {repository}, {split} have {total} bytes, more than max_upload_bytes")
+        snapshot = _download(order, names, emit, cancelled)
+    out_dir = Path(order["out_dir"])
+    out_dir.mkdir(parents=True)
+    stem = "-".join(part for part in (repository.partition("/")[2], config, split) if part != "default")
+    file_name = _one_file([snapshot / name for name in names], out_dir, stem, order["max_row_bytes"], cancelled)
+    license_named = head.get("license")
+    return {
+        "file_name": file_name,
+        "config": config,
+        "split": split,
+        "files": names,
+        "license": license_named if isinstance(license_named, str) else None,
+    }
+
+
+def _sizes(repository: str, commit: str) -> dict[str, int]:
+    """Return the sizes of a commit's files by name."""
+    from huggingface_hub import HfApi, get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+    from huggingface_hub.hf_api import RepoFile
+
+    if is_offline():
+        try:
+            known = get_cached_repo_tree(repository, repo_type="dataset", revision=commit)
+        except CachedRepoTreeNotFoundError as error:
+            raise Unavailable(f"{repository} is not in the Hub's cache, and offline it is not fetched") from error
+        return {file.path: file.size for file in known}
+    tree = HfApi().list_repo_tree(repository, recursive=True, repo_type="dataset", revision=commit)
+    return {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
+
+
+def _download(
+    order: dict[str, Any],
+    names: list[str],
+    emit: Callable[[dict[str, Any]], None],
+    cancelled: Callable[[], bool],
+) -> Path:
+    from huggingface_hub import snapshot_download
+
+    found = snapshot_download(
+        order["repository"],
+        repo_type="dataset",
+        revision=order["revision"],
+        allow_patterns=[glob.escape(name) for name in names] or ["README.md"],
+        local_files_only=is_offline(),
+        tqdm_class=reporting_bar(order["repository"], emit, cancelled),
+    )
+    return Path(str(found))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")[:1_000_000] if path.is_file() else ""
+
+
+def _one_file(paths: list[Path], out_dir: Path, stem: str, max_row_bytes: int, cancelled: Callable[[], bool]) -> str:
+    """Make one file of several in order: a single one as it is, else JSON lines. Return its name."""
+    if len(paths) == 1:
+        name = stem + PurePosixPath(paths[0].name).suffix.lower()
+        place_file(paths[0].resolve(), out_dir / name)
+        return name
+    with (out_dir / f"{stem}.jsonl").open("wb") as file:
+        for path in paths:
+            for line in _lines(path, max_row_bytes):
+                if cancelled():
+                    raise Cancelled
+                file.write(line)
+    return f"{stem}.jsonl"
+
+
+def _lines(path: Path, max_row_bytes: int) -> Iterator[bytes]:
+    kind = guess_format(path.name)
+    with path.open("rb") as file:
+        if kind == "jsonl":  # a line that is no row stays, for the import to set aside
+            for line in file:
+                yield line if line.endswith(b"\n") else line + b"\n"
+            return
+        for found in IMPORTERS.get(kind)(file, max_row_bytes):
+            if isinstance(found, Malformed):
+                raise RowInvalid(f"{path.name}, row {found.line}: {found.reason}", line=found.line, reason=found.reason)
+            yield canonical_json(found.values) + b"\n"

@@ -1,0 +1,81 @@
+"""Fetch a source into the store, where it is a file like any that was uploaded."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from tunery.datasets.formats import guess_format
+from tunery.datasets.sources import HubSource, SourceFile, UrlSource
+from tunery.datasets.sources.hub import fetch_from_hub, pin_source
+from tunery.errors import FormatInvalid
+from tunery.platform.fetching import FetchLimits, fetch_file
+from tunery.platform.housekeeping import scratch_folder
+from tunery.platform.jobs import JobContext
+
+__all__ = ["obtain_source"]
+
+_ENDINGS = {
+    "application/x-ndjson": ".jsonl",
+    "application/jsonl": ".jsonl",
+    "application/json": ".json",
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "text/markdown": ".md",
+    "text/plain": ".txt",
+    "application/vnd.apache.parquet": ".parquet",
+}
+"""Endings by media type, for an address whose own ending tells nothing."""
+
+
+def obtain_source(context: JobContext, source: HubSource | UrlSource, *, format_known: bool = False) -> SourceFile:
+    """Fetch a source and put it into the tenant's store.
+
+    Args:
+        context: The job's.
+        source: What to fetch; a revision that is a branch is pinned to its commit.
+        format_known: Whether the format is declared, so that the file's name need not tell it.
+
+    Raises:
+        UrlNotAllowed, SourceLimit, NotFound, Refused, Unavailable, FormatInvalid, Cancelled: nothing is kept.
+    """
+    with scratch_folder(context.ground.settings, "source") as scratch:
+        if isinstance(source, HubSource):
+            return _from_hub(context, source, scratch)
+        return _from_url(context, source, scratch / "source", format_known)
+
+
+def _from_hub(context: JobContext, source: HubSource, scratch: Path) -> SourceFile:
+    pinned = pin_source(context.ground, context.tenant_id, source)
+    found = fetch_from_hub(context, pinned, scratch / "out")
+    blob = context.ground.blobs.put(context.tenant_id, scratch / "out" / found["file_name"])
+    return SourceFile(
+        digest=blob.digest,
+        file_name=found["file_name"],
+        url=f"hf://datasets/{pinned.path}@{pinned.revision}",
+        license=found["license"],
+        details={name: found[name] for name in ("config", "split", "files")} | {"commit": pinned.revision},
+    )
+
+
+def _from_url(context: JobContext, source: UrlSource, path: Path, format_known: bool) -> SourceFile:
+    settings = context.ground.settings
+    fetched = fetch_file(
+        source.path,
+        path,
+        FetchLimits(max_bytes=settings.max_upload_bytes),
+        private_hosts=settings.source_hosts,
+        on_bytes=lambda done, total: context.progress(
+            {"type": "fetching", "text": f"bytes of {source.path}", "done": done, "total": total}, always=False
+        ),
+        cancelled=context.cancelled,
+    )
+    name = fetched.file_name or "source"
+    try:
+        guess_format(name)
+    except FormatInvalid:
+        name += _ENDINGS.get(fetched.media_type, "")
+        if not format_known:
+            guess_format(name)
+    blob = context.ground.blobs.put(context.tenant_id, path)
+    details = {"mediaType": fetched.media_type, "answeredBy": fetched.url}
+    return SourceFile(blob.digest, PurePosixPath(name).name, source.path, None, details)
