@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 
+from tests.faults import ROUNDS, Injected
 from tests.journeys.conftest import Place, make_place
 from tests.stored import flip_a_bit
 from tunery.platform.ground import Ground
 from tunery.settings import Settings
+
+# One process of tests pays for the undisturbed job.
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journey")]
 
 
 def _adapter_digest(place: Place, result: Any) -> str:
@@ -61,7 +65,6 @@ def uninterrupted(stranger_folder: Path, tmp_path_factory: pytest.TempPathFactor
     return place, place.job()
 
 
-@pytest.mark.journey
 def test_one_command_ends_with_a_measured_signed_deployed_version(uninterrupted: tuple[Place, Any]) -> None:
     place, result = uninterrupted
     assert result["model"]["reference"] == "capitals:1.0.0"
@@ -73,7 +76,6 @@ def test_one_command_ends_with_a_measured_signed_deployed_version(uninterrupted:
     assert {node["type"] for node in lineage["nodes"]} >= {"source", "dataset_version", "run", "base_model"}
 
 
-@pytest.mark.journey
 def test_the_same_command_again_shows_what_is_finished(uninterrupted: tuple[Place, Any]) -> None:
     place, result = uninterrupted
     assert place.job() == result
@@ -81,10 +83,10 @@ def test_the_same_command_again_shows_what_is_finished(uninterrupted: tuple[Plac
     assert len(place.run("models", "versions", "capitals")) == 1
 
 
-@pytest.mark.journey
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", range(1, 2 + ROUNDS))
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
-    uninterrupted: tuple[Place, Any], stranger_folder: Path, tmp_path: Path, seed: int
+    uninterrupted: tuple[Place, Any], stranger_folder: Path, tmp_path: Path, seed: int, injected: Injected
 ) -> None:
     calm_place, calm = uninterrupted
     place = make_place(tmp_path, stranger_folder)
@@ -111,9 +113,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     result = place.job()
     assert _adapter_digest(place, result) == _adapter_digest(calm_place, calm)
     assert len(place.run("models", "versions", "capitals")) == 1
+    injected(4)
 
 
-@pytest.mark.journey
 def test_a_flipped_bit_in_a_stored_artifact_is_refused(stranger_folder: Path, tmp_path: Path) -> None:
     place = make_place(tmp_path, stranger_folder, epochs=1)
     result = place.job()
