@@ -21,6 +21,7 @@ from tunery.datasets.pii.evaluation import Measured, measure, measure_builtins
 from tunery.datasets.pii.labelled import Labelled, labelled_set
 from tunery.datasets.pii.overlaps import resolve
 from tunery.datasets.pii.patterns import PatternDetector
+from tunery.datasets.pii.redaction import Redactor
 from tunery.datasets.pii.secrets import SecretDetector
 
 CONTESTANT = Path(__file__).parent / "contestants" / "presidio_pii.py"
@@ -37,6 +38,16 @@ def speed(name: str, find: Callable[[str], object], texts: list[str]) -> None:
             find(text)
         rounds.append(time.process_time() - started)
     print(f"  {name:<40} {size / min(rounds):6.1f} MB/s")
+
+
+STEPS = [Redactor([PatternDetector()], {}), Redactor([SecretDetector()], {})]
+
+
+def sanitized(text: str) -> None:
+    """Redact a row as ``redact_pii`` and ``redact_secrets`` do."""
+    row: dict[str, object] | None = {"messages": [{"role": "user", "content": text}], "source": "benchmark", "n": 7}
+    for step in STEPS:
+        row = step.row(row or {}, lambda kind, path, sample: None)
 
 
 def prose(rows: int = 6000) -> list[str]:
@@ -102,6 +113,7 @@ def main() -> None:
     for name, corpus in (("packages' descriptions", texts), ("the labelled set", [row.text for row in rows])):
         speed(f"patterns, {name}", patterns.find, corpus)
         speed(f"secrets, {name}", secrets.find, corpus)
+        speed(f"both steps on rows, {name}", sanitized, corpus)
     columns = ours(rows)
     if chosen.presidio:
         columns |= presidio(chosen.presidio, chosen.model, rows)

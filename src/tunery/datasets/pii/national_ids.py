@@ -11,7 +11,7 @@ from calendar import monthrange
 from tunery.datasets.pii.checksums import iso7064_mod11_10, luhn, verhoeff, weighted
 from tunery.datasets.pii.recognizers import Recognizer, grouped
 
-__all__ = ["ID_CARD", "NATIONAL_IDS", "is_date"]
+__all__ = ["FEW_DIGITS", "ID_CARD", "NATIONAL_IDS", "is_date"]
 
 
 def is_date(year: int, month: int, day: int) -> bool:
@@ -167,7 +167,7 @@ def _mx_curp(n: str) -> bool:
 
 def _tr_identity(n: str) -> bool:
     odd, even = sum(map(int, n[0:9:2])), sum(map(int, n[1:8:2]))
-    return (odd * 7 - even) % 10 == int(n[9]) and sum(map(int, n[:10])) % 10 == int(n[10])
+    return n[0] != "0" and (odd * 7 - even) % 10 == int(n[9]) and sum(map(int, n[:10])) % 10 == int(n[10])
 
 
 def _sg_nric(n: str) -> bool:
@@ -189,6 +189,11 @@ ID_CARD = Recognizer(
     r"\w*ausweis\w*|reisepass\w*|id\W?card|identity card|passport",
 )
 """The German identity card, whose number may have few digits."""
+
+TAX_ACCOUNT = Recognizer("IN_PAN", r"[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]", None, 0.85)
+
+FEW_DIGITS = (ID_CARD, TAX_ACCOUNT)
+"""The numbers that may have fewer than six digits."""
 
 NATIONAL_IDS: tuple[Recognizer, ...] = (
     grouped("US_SSN", "3-2-4", _us_ssn, 0.3, r"ssn|social\W{0,2}security|soc\W{0,2}sec", 0.85),

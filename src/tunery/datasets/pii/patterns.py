@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tunery.datasets.pii import DETECTORS, Finding
 from tunery.datasets.pii.folding import fold
 from tunery.datasets.pii.internet import find_emails, find_ipv4, find_ipv6_and_macs, find_url_credentials, spells_at
-from tunery.datasets.pii.national_ids import ID_CARD, NATIONAL_IDS
+from tunery.datasets.pii.national_ids import FEW_DIGITS, ID_CARD, NATIONAL_IDS
 from tunery.datasets.pii.other_numbers import VEHICLE, find_births, find_crypto_addresses
 from tunery.datasets.pii.payment import find_cards, find_ibans
 from tunery.datasets.pii.phone import find_phones
@@ -23,8 +23,8 @@ _ANY_NUMBER = any_of(_NUMBERS)
 _GROUPS = tuple(
     (any_of(group), group) for group in (_NUMBERS[start : start + 6] for start in range(0, len(_NUMBERS), 6))
 )
+_SIX_DIGITS = re.compile(r"(?:[^0-9]*+[0-9]){6}")
 _MARGIN_BEFORE, _MARGIN_AFTER = 12, 40
-_LEAST_DIGITS = 6
 
 
 @DETECTORS.register("patterns")
@@ -86,6 +86,10 @@ class PatternDetector:
         for dense in _DENSE.finditer(text):
             start, end = max(done, dense.start() - _MARGIN_BEFORE), min(len(text), dense.end() + _MARGIN_AFTER)
             yield from find_ipv4(text, start, end)
+            if _SIX_DIGITS.match(text, dense.start(), dense.end()) is None:
+                for number in FEW_DIGITS:
+                    yield from number.find(text, start, end, self._least)
+                continue
             yield from find_phones(text, start, end, self.regions)
             yield from find_cards(text, start, end)
             yield from find_ibans(text, start, end)

@@ -18,7 +18,7 @@ __all__ = ["Entities", "RedactPii"]
 
 
 class Entities(BaseModel):
-    """Names of persons and places, through a spaCy model. Slow (about 0.005 MB/s), and it misses many."""
+    """Names of persons and places, through a spaCy model. Slow (about 0.003 MB/s), and it misses many."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
