@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.test_sanitizers import Sources
+from tests.contracts.test_sanitizers import HELD_OUT, Sources
 from tunery.datasets.rows import Row
-from tunery.datasets.sanitize import PreprocessingStep, Sanitation
+from tunery.datasets.sanitize import PreprocessingStep, Sanitation, check_leakage
 from tunery.datasets.schemas import ImportOptions
 from tunery.errors import InvalidInput
 
@@ -160,6 +160,18 @@ def test_s58_leakage_is_measured_and_stops_the_import() -> None:
     with pytest.raises(InvalidInput, match=r"3 of 10 evaluation rows \(30.0%\).*r1 is like e3 of held-out:1"):
         run(own, "check_leakage", Questions(), against=["held-out:1"], threshold=0.9)
     assert run(own, "check_leakage", Questions(), against=["held-out:1"], threshold=0.9, at_most=0.3)[0] == left
+
+
+def test_a_leak_is_exact_though_a_near_one_came_in_an_earlier_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        check_leakage, "BATCH_CHARACTERS", 1
+    )  # so that each batch has as much text as the evaluation set
+    near, exact = HELD_OUT[0] + " now", HELD_OUT[0]
+    filler = "something of our own that stands in no evaluation set, and that is longer than all its rows together are"
+    left, record = run([near, filler, filler + "!", exact], "check_leakage", Sources(), against=["e:1"], on_leak="warn")
+    assert left == [0, 1, 2, 3]
+    assert (record.details["exact"], record.details["near"], record.affected_samples) == (1, 0, 2)
+    assert record.details["matches"] == [{"evaluation": "e:1", "evaluation_row": "e0", "row": "r3", "exact": True}]
 
 
 def test_lengths_in_tokens_of_a_tokenizer() -> None:

@@ -16,7 +16,7 @@ from tunery.errors import InvalidInput
 __all__ = ["CheckLeakage"]
 
 _NAMED = 1000
-_BATCH_CHARACTERS = 16_000_000
+BATCH_CHARACTERS = 16_000_000
 
 
 @SANITIZERS.register("check_leakage")
@@ -54,7 +54,7 @@ class CheckLeakage(SanitizeStep):
         for row in rows:
             batch.append(row)
             size += len(input_of(shape, row.values))
-            if size >= max(_BATCH_CHARACTERS, least):
+            if size >= max(BATCH_CHARACTERS, least):
                 self._compare(self._held_out.texts, batch, shape, leaks, tally)
                 yield from batch
                 batch, size = [], 0
@@ -81,7 +81,8 @@ class CheckLeakage(SanitizeStep):
             if theirs in held and own in ours:
                 touched.update(ours[own])
                 for number in held[theirs]:
-                    leaks.setdefault(number, (batch[ours[own][0] - count].row_id, theirs == own))
+                    if number not in leaks or (theirs == own and not leaks[number][1]):
+                        leaks[number] = (batch[ours[own][0] - count].row_id, theirs == own)
         for number in sorted(touched):
             tally.count(batch[number - count])
 
