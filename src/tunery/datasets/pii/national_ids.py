@@ -133,7 +133,8 @@ def _se_personal(n: str) -> bool:
 
 
 def _fi_hetu(n: str) -> bool:
-    return "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(n[:6] + n[-4:-1]) % 31] == n[-1]
+    letter = "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(n[:6] + n[-4:-1]) % 31]
+    return is_date(2000, int(n[2:4]), int(n[:2])) and letter == n[-1]
 
 
 def _no_birth(n: str) -> bool:
