@@ -99,12 +99,58 @@ def import_dataset(
                 description=description,
                 watch=partial(watch, str(file)),
             )
-        finish(client, started.job_id, f"Import {file.name}", wait)
-        job = client.jobs.get(started.job_id)
-        if not job.result:
-            return sheet(job, "id", "kind", "status")
-        versions = client.datasets.versions(str(job.result["reference"]).partition(":")[0])
-        return sheet(next(version for version in versions if version.id == job.result["version_id"]))
+        return _version_made(client, started.job_id, f"Import {file.name}", wait)
+
+
+@noun.command("fetch", example="tunery datasets fetch owner/name --split train --column prompt=question")
+def fetch_dataset(
+    source: Annotated[str, typer.Argument(help="owner/name on the Hub, or a public address: https://...")],
+    revision: Annotated[str | None, typer.Option(help="On the Hub: branch, tag or commit. Default: main.")] = None,
+    config: Annotated[str | None, typer.Option(help="On the Hub: configuration. Default: the default one.")] = None,
+    split: Annotated[str | None, typer.Option(help="On the Hub: split. Default: train, or the only one.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: made of the source's.")] = None,
+    column: Columns = None,
+    format_name: Format = None,
+    encoding: Encoding = None,
+    key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
+    on_error: Annotated[
+        Literal["stop", "quarantine"], typer.Option(help="A row that cannot be used: stop, or set it aside.")
+    ] = "stop",
+    validation_split: Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")] = "0.1",
+    test_split: Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")] = "0.1",
+    sanitize: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="YAML with steps under `sanitize`, such as a recipe."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which of the possible splits.")] = 0,
+    license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence. Default: the card's.")] = None,
+    description: Annotated[str, typer.Option(help="What the data is.")] = "",
+    wait: Wait = True,
+) -> Output:
+    """Fetch a dataset of the Hub, or a file at a public web address, and import it."""
+    options = {
+        "columns": column_map(column or []),
+        "format": format_name,
+        "encoding": encoding,
+        "key": key,
+        "on_error": on_error,
+        "validation_split": _share("--validation-split", validation_split),
+        "test_split": _share("--test-split", test_split),
+        "sanitize": _steps_in(sanitize) if sanitize else [],
+        "seed": seed,
+    }
+    with Client() as client:
+        started = client.datasets.fetch(
+            source,
+            revision=revision,
+            config=config,
+            split=split,
+            name=name,
+            options=options,
+            license=license,
+            description=description,
+        )
+        return _version_made(client, started.job_id, f"Fetch {source}", wait)
 
 
 @noun.command("list", example="tunery datasets list")
@@ -172,6 +218,16 @@ def provenance(reference: Ref) -> Output:
     """Show where a version came from and what was done to it."""
     with Client() as client:
         return sheet(client.datasets.provenance(reference))
+
+
+def _version_made(client: Client, job_id: str, what: str, wait: bool) -> Output:
+    """Wait for the job if asked to, and show the version that it made."""
+    finish(client, job_id, what, wait)
+    job = client.jobs.get(job_id)
+    if not job.result:
+        return sheet(job, "id", "kind", "status")
+    versions = client.datasets.versions(str(job.result["reference"]).partition(":")[0])
+    return sheet(next(version for version in versions if version.id == job.result["version_id"]))
 
 
 def column_map(pairs: list[str]) -> dict[str, str | list[str]] | None:

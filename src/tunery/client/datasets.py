@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tunery.client.files import Files, Watch
@@ -39,10 +39,10 @@ class Datasets(Noun):
         """Upload a file and import it as a new version; a job does the work (``jobs.wait`` waits for it).
 
         Args:
-            path: A JSONL, JSON or CSV file.
+            path: A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file.
             name: Name of the dataset, made if it is new; none: the file's name.
-            options: As in a recipe's ``training_data`` and ``sanitize``: ``format``, ``key``, ``columns``,
-                ``on_error``, ``validation_split``, ``test_split``, ``sanitize``, ``seed``.
+            options: As in a recipe's ``training_data`` and ``sanitize``: ``format``, ``encoding``, ``key``,
+                ``columns``, ``on_error``, ``validation_split``, ``test_split``, ``sanitize``, ``seed``.
             license: SPDX id of the data's licence.
             url: Where the data was got from; noted, never fetched.
             description: What the data is.
@@ -59,6 +59,45 @@ class Datasets(Noun):
             "description": description,
         }
         return view(JobStarted, self._send("POST", path_of("datasets", "import"), wish))
+
+    def fetch(
+        self,
+        source: str,
+        *,
+        revision: str | None = None,
+        config: str | None = None,
+        split: str | None = None,
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        license: str | None = None,
+        description: str = "",
+    ) -> JobStarted:
+        """Fetch a dataset of the Hub, or a file at a public web address, and import it; a job does the work.
+
+        Args:
+            source: ``owner/name`` on the Hub, or an address that begins with ``https://``.
+            revision: Of the Hub: branch, tag or commit; none: the main branch.
+            config: Of the Hub: which configuration; none: the default one.
+            split: Of the Hub: which split; none: train, or the only one.
+            name: Name of the dataset, made if it is new; none: made of the source's.
+            options: As in ``import_``.
+            license: SPDX id of the data's licence; none: what the card on the Hub says.
+            description: What the data is.
+        """
+        if "://" in source:
+            wanted: dict[str, Any] = {"source": "url", "path": source}
+            stem = PurePosixPath(source.partition("?")[0]).name.rsplit(".", 1)[0]
+        else:
+            wanted = {"source": "hub", "path": source, "revision": revision, "config": config, "split": split}
+            stem = source.rpartition("/")[2]
+        wish = {
+            "name": name or slug(stem) or "dataset",
+            "source": wanted,
+            "options": dict(options or {}),
+            "license": license,
+            "description": description,
+        }
+        return view(JobStarted, self._send("POST", path_of("datasets", "fetch"), wish))
 
     def inspect(
         self,

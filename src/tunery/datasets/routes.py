@@ -8,6 +8,7 @@ from tunery import audit
 from tunery.datasets import operations
 from tunery.datasets.inspection import Findings
 from tunery.datasets.views import (
+    DatasetFetch,
     DatasetImport,
     DatasetInspect,
     DatasetVersionView,
@@ -32,6 +33,18 @@ def import_dataset(call: Call, body: DatasetImport) -> JobStarted:
     payload = body.model_dump(mode="json", by_alias=True)
     job = enqueue_job(call.session, call.actor, "datasets.import", payload, f"datasets/{body.name}")
     audit.record(call.session, call.actor, "dataset_import_started", f"datasets/{body.name}", job=job.id)
+    return JobStarted(job_id=job.id)
+
+
+@route("datasets.fetch", "POST", "/datasets/fetch", permission="datasets:create", status=202)
+def fetch_dataset(call: Call, body: DatasetFetch) -> JobStarted:
+    """Fetch a dataset of the Hub, or a file at a public web address, and import it, as a durable job."""
+    check_name(body.name)
+    payload = body.model_dump(mode="json", by_alias=True)
+    job = enqueue_job(call.session, call.actor, "datasets.fetch", payload, f"datasets/{body.name}")
+    audit.record(
+        call.session, call.actor, "dataset_fetch_started", f"datasets/{body.name}", job=job.id, source=body.source.path
+    )
     return JobStarted(job_id=job.id)
 
 

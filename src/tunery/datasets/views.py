@@ -8,9 +8,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tunery.datasets.schemas import ImportOptions
+from tunery.datasets.sources import Source
 from tunery.platform.http import Camel
 
 __all__ = [
+    "DatasetFetch",
     "DatasetImport",
     "DatasetInspect",
     "DatasetVersionView",
@@ -36,6 +38,19 @@ class DatasetImport(Camel):
     )
     license: str | None = Field(None, max_length=100, description="SPDX id of the data's licence.")
     url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")
+    description: str = Field("", max_length=10_000, description="What the data is.")
+
+
+class DatasetFetch(Camel):
+    """A wish to fetch rows from elsewhere and import them, as an uploaded file would be."""
+
+    name: str = Field(max_length=96, description="Name of the dataset.")
+    source: Source = Field(description="A split of a dataset of the Hub, or a file at a public web address.")
+    options: ImportOptions = Field(default_factory=ImportOptions, description="As in a recipe's training_data.")
+    mode: Literal["replace", "append", "merge"] = Field("replace", description="As in an import.")
+    license: str | None = Field(
+        None, max_length=100, description="SPDX id of the licence; none: the card's of the Hub."
+    )
     description: str = Field("", max_length=10_000, description="What the data is.")
 
 
