@@ -16,6 +16,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tests.registry.hub_server import HubServer, hub_server
+from tunery.datasets.jobs import fetch_dataset
+from tunery.datasets.operations import resolve_version
 from tunery.datasets.sources import HubSource, Source, UrlSource
 from tunery.datasets.sources.obtaining import obtain_source
 from tunery.errors import FormatInvalid, NotFound, SourceLimit, UrlNotAllowed
@@ -149,6 +151,22 @@ def test_a_web_address_becomes_a_file_in_the_store(web: str, context: Callable[[
     job.ground = replace(job.ground, settings=allowed.model_copy(update={"max_upload_bytes": 5}))
     with pytest.raises(SourceLimit, match="larger than 5 bytes"):
         obtain_source(job, UrlSource(path=f"{web}/rows.jsonl"))
+
+
+def test_what_was_fetched_is_imported_with_its_address_in_the_record(
+    web: str, context: Callable[[], JobContext], tmp_path: Path
+) -> None:
+    """DAT-10."""
+    rows = "".join(f'{{"text": "row {number * 7919}"}}\n' for number in range(30))
+    (tmp_path / "web" / "rows.jsonl").write_text(rows)
+    job = context()
+    job.ground = replace(job.ground, settings=job.ground.settings.model_copy(update={"source_hosts": ["localhost"]}))
+    wish = {"name": "fetched", "source": {"source": "url", "path": f"{web}/rows.jsonl"}, "license": "MIT"}
+    done = fetch_dataset(job, wish)
+    assert (done["reference"], sum(done["rows"].values())) == ("fetched:1", 30)
+    with job.session() as session:
+        record = resolve_version(session, "fetched").provenance
+    assert (record["sources"][0]["url"], record["licensing"]["license"]) == (f"{web}/rows.jsonl", "MIT")
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,17 @@ def test_an_upload_is_looked_at_without_an_import(client: Client, file: Path) ->
     assert found.mapping == {"prompt": "question", "completion": "answer"}
 
 
+def test_an_address_of_this_machine_is_not_fetched(client: Client, tunery: Callable[..., tuple[int, Any, str]]) -> None:
+    """S48."""
+    job = client.jobs.wait(client.datasets.fetch("http://127.0.0.1:9/rows.jsonl", name="inside").job_id)
+    assert (job.status, job.error["code"]) == ("failed", "url_not_allowed")
+    with pytest.raises(NotFound):
+        client.datasets.get("inside")
+    code, _, error = tunery("datasets", "fetch", "file:///etc/passwd")
+    assert code != 0
+    assert "https or http" in error
+
+
 def test_the_command_line_imports_and_shows_rows(tunery: Callable[..., tuple[int, Any, str]], file: Path) -> None:
     code, result, _ = tunery("datasets", "import", file, "--test-split", "5", "--deduplicate")
     assert (code, result["reference"]) == (0, "questions-1:1")
