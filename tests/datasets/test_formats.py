@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
 from tunery.datasets.formats import IMPORTERS, Malformed, Record, guess_format, json_file
+from tunery.datasets.quarantine import Quarantine, read_records
+from tunery.datasets.schemas import TrainingData
 from tunery.errors import FormatInvalid, TooLarge
 
 LIMIT = 10_000
@@ -202,3 +205,16 @@ def test_the_ending_of_a_name_tells_the_format() -> None:
     ]
     with pytest.raises(FormatInvalid, match=r"\.csv, \.json, \.jsonl"):
         guess_format("rows.xlsx")
+
+
+def test_dat_10_the_training_data_block_of_a_recipe_names_file_format_and_split(tmp_path: Path) -> None:
+    path = tmp_path / "rows.data"
+    path.write_text('{"question": "q", "answer": "a"}\n')
+    block = {"source": "file", "path": str(path), "format": "jsonl", "validation_split": 0.1}
+    section = TrainingData.model_validate(block)
+    options = section.import_options([], seed=0)
+    assert (section.source, options.format, options.validation_split) == ("file", "jsonl", 0.1)
+    (record,) = read_records(path, options.format or "", LIMIT, Quarantine("stop"), options.encoding)
+    assert record == Record(1, {"question": "q", "answer": "a"})
+    with pytest.raises(ValueError, match="there is no importer"):
+        TrainingData.model_validate(block | {"format": "xlsx"})
