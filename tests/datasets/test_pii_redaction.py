@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tests.datasets.test_imports import context_of, wish_for
+from tunery.datasets import operations
+from tunery.datasets.imports import execute_import
 from tunery.datasets.pii import Finding
 from tunery.datasets.pii.overlaps import resolve
 from tunery.datasets.pii.reports import pii_flags, read_report
@@ -20,6 +23,8 @@ from tunery.datasets.rows import Row
 from tunery.datasets.sanitize import Sanitation, SanitizeStep, Tally
 from tunery.datasets.schemas import ImportOptions
 from tunery.errors import InvalidInput, MissingExtra
+from tunery.kit.actor import Actor
+from tunery.platform.ground import Ground
 
 
 class Keys:
@@ -120,6 +125,18 @@ def test_dat_05_the_step_reports_counts_masked_samples_coverage_version_and_reca
     assert "example" not in json.dumps(record)
 
 
+def test_what_several_processes_saw_adds_up() -> None:
+    (_, first), (_, later) = (
+        run(step(), {"text": "ann@example.org"}),
+        run(step(), {"text": "415-555-2671"}, {"text": ""}),
+    )
+    first.add(later)
+    report = read_report(dict(first.counts) | first.details, first.affected)
+    assert (report.rows, report.rows_affected, report.counts) == (3, 2, {"EMAIL": 1, "PHONE": 1})
+    assert set(report.samples) == {"EMAIL", "PHONE"}
+    assert report.detectors[0].coverage == 1.0
+
+
 def test_nothing_found_is_not_called_clean() -> None:
     made = step(patterns={"MEDICAL_RECORD": "MRN[0-9]{7}"})
     _, tally = run(made, {"text": "nothing here"})
@@ -146,6 +163,38 @@ def test_prv_03_what_was_detected_and_removed_is_derived_from_what_the_steps_did
     kept = step(action="pseudonym"), "ann@example.org"
     assert flags(kept) == {"piiDetected": True, "piiRemoved": False}  # a pseudonym is personal data still
     assert flags((step(), "nothing"), kept) == {"piiDetected": True, "piiRemoved": False}
+
+
+def test_prv_03_what_is_not_known_of_earlier_rows_is_not_known_of_all() -> None:
+    unknown: dict[str, bool | None] = {"piiDetected": None, "piiRemoved": None}
+    clear: dict[str, bool | None] = {"piiDetected": False, "piiRemoved": None}
+    gone: dict[str, bool | None] = {"piiDetected": True, "piiRemoved": True}
+    assert pii_flags([], clear) == unknown
+    assert pii_flags([], gone) == {"piiDetected": True, "piiRemoved": None}
+    sanitation = Sanitation([step()], "text")
+    list(sanitation.run([Row("r1", 1, {"text": "ann@example.org"})]))
+    assert pii_flags(sanitation.records(), gone) == pii_flags(sanitation.records(), clear) == gone
+
+
+def test_dat_04_an_import_redacts_and_its_provenance_says_what(ground: Ground, actor: Actor, stranger: Actor) -> None:
+    rows = [
+        {"prompt": f"question {i}", "completion": f"ask user{i % 2}@example.org or 415-555-2671"} for i in range(20)
+    ]
+    one = {"step": "redact_pii", "action": "pseudonym", "actions": {"PHONE": "redact"}}
+    options: dict[str, Any] = {"sanitize": [one], "validation_split": 0, "test_split": 0}
+    told: list[set[str]] = []
+    for who in (actor, stranger):
+        version = execute_import(context_of(ground, who), wish_for(ground, who, rows, **options))
+        told.append({row.values["completion"] for row in operations.rows_of(ground, version)})
+        [record] = version.provenance["preprocessingSteps"]
+        report = read_report(record["details"], record["affectedSamples"])
+        assert (report.counts, report.rows, report.rows_affected) == ({"EMAIL": 20, "PHONE": 20}, 20, 20)
+        compliance = version.provenance["compliance"]
+        assert (compliance["piiDetected"], compliance["piiRemoved"]) == (True, False)  # pseudonyms stay personal
+        assert "user1" not in json.dumps(version.provenance)
+    assert [len(each) for each in told] == [2, 2]  # two people, two pseudonyms
+    assert told[0].isdisjoint(told[1])
+    assert all(text.endswith("] or [PHONE]") for text in told[0])
 
 
 def test_s55_a_pattern_of_a_tenants_own_cannot_hang() -> None:
@@ -189,7 +238,8 @@ def test_secrets_go_and_nothing_of_them_is_shown() -> None:
         "text": "use [API_KEY] with postgres://[URL_CREDENTIALS]@db/x",
         "api_key": "[PASSWORD]",
     }
-    assert {sample["text"] for samples in tally.details["samples"].values() for sample in samples} == {"********"}
+    report = read_report(dict(tally.counts) | tally.details, tally.affected)
+    assert {sample["text"] for samples in report.samples.values() for sample in samples} == {"********"}
 
 
 def test_without_the_extra_names_say_how_to_get_it() -> None:

@@ -12,6 +12,7 @@ import sqlalchemy.exc
 from tunery.datasets.build import Built, Standing, Watch, build_rows
 from tunery.datasets.formats import guess_format
 from tunery.datasets.operations import newest_version
+from tunery.datasets.pii.reports import pii_flags
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
 from tunery.datasets.shapes import Shape, input_of
@@ -180,8 +181,7 @@ def _provenance(wish: DatasetImport, built: Built, parent: DatasetVersion | None
             "leakingRows": built.split.leaking_rows,
         },
         "compliance": {
-            "piiDetected": None,
-            "piiRemoved": None,
+            **pii_flags(built.steps, parent.provenance["compliance"] if parent else None),
             "gdprCompliant": None,
             "ccpaCompliant": None,
             "certifications": [],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from tunery.datasets.rows import RowIds
 from tunery.datasets.shapes import Shape, Shaper
 from tunery.datasets.versions.row_files import StoredRow
 from tunery.errors import InvalidInput, TooLarge
-from tunery.kit.durable import make_once
 from tunery.platform.ground import Ground
 from tunery.plugins import Registry
 
@@ -60,11 +58,8 @@ class TenantSources:
         return MODEL_TOKENIZERS.get("models")(self._ground, self._tenant_id, reference)
 
     def key(self, purpose: str) -> bytes:
-        """Return the tenant's key for a purpose, 32 bytes in a private file of the home; made at the first call."""
-        path = self._ground.settings.folder("keys", self._tenant_id) / f"{purpose}.key"
-        if not path.exists():
-            make_once(path, secrets.token_bytes(32))
-        return path.read_bytes()
+        """Return the tenant's newest key for a purpose, 32 bytes, kept beside the keys of packs; the first is made."""
+        return self._ground.blobs.keyring.secrets.newest(self._tenant_id, purpose).key
 
     def _rows_of_version(self, reference: str) -> Iterator[tuple[str, Shape, dict[str, Any]]]:
         name, _, split = reference.partition("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,7 +15,7 @@ from tunery.datasets.sanitize import PreprocessingStep
 
 __all__ = ["DetectorReport", "KindReport", "PiiReport", "detector_report", "measured", "pii_flags", "read_report"]
 
-_FOUND, _SCANNED, _ROWS = "found ", "rows scanned by ", "rows"
+_FOUND, _SCANNED, _ROWS, _SAMPLES = "found ", "rows scanned by ", "rows", "samples "
 
 
 class KindReport(BaseModel):
@@ -76,11 +76,16 @@ def detector_report(detector: Detector) -> dict[str, Any]:
     }
 
 
-def pii_flags(steps: Iterable[PreprocessingStep]) -> dict[str, bool | None]:
+def pii_flags(
+    steps: Iterable[PreprocessingStep], earlier: Mapping[str, bool | None] | None = None
+) -> dict[str, bool | None]:
     """Return R1's ``piiDetected`` and ``piiRemoved``, as far as the steps that redact personal data can tell (PRV-03).
 
     Detected is none where no such step looked at every row and none found anything. Removed is none where nothing was
     found, and false where a kind that was found was only masked, hashed or given a pseudonym: that is still personal.
+
+    Args:
+        earlier: The flags of the rows that were there before; what is not known of them is not known of all.
     """
     detected: bool | None = None
     removed = True
@@ -91,7 +96,17 @@ def pii_flags(steps: Iterable[PreprocessingStep]) -> dict[str, bool | None]:
         detected = True if detected or report.detected else report.detected if detected is None else detected
         actions, usual = step.parameters.get("actions", {}), step.parameters.get("action", "redact")
         removed &= all(actions.get(kind, usual) in ("redact", "drop_row") for kind in report.counts)
-    return {"piiDetected": detected, "piiRemoved": removed if detected else None}
+    flags = {"piiDetected": detected, "piiRemoved": removed if detected else None}
+    return flags if earlier is None else _of_all(flags, earlier)
+
+
+def _of_all(*parts: Mapping[str, bool | None]) -> dict[str, bool | None]:
+    detected = [part["piiDetected"] for part in parts]
+    removed = [part["piiRemoved"] for part in parts if part["piiDetected"] is not False]
+    return {
+        "piiDetected": True if True in detected else None if None in detected else False,
+        "piiRemoved": False if False in removed else None if None in removed or not removed else True,
+    }
 
 
 def read_report(details: dict[str, Any], rows_affected: int) -> PiiReport:
@@ -101,7 +116,7 @@ def read_report(details: dict[str, Any], rows_affected: int) -> PiiReport:
         rows=rows,
         rows_affected=rows_affected,
         counts={name.removeprefix(_FOUND): n for name, n in details.items() if name.startswith(_FOUND)},
-        samples=details.get("samples", {}),
+        samples={name.removeprefix(_SAMPLES): shown for name, shown in details.items() if name.startswith(_SAMPLES)},
         detectors=[
             DetectorReport(
                 name=name,

@@ -62,14 +62,13 @@ class RedactingStep(SanitizeStep):
         always, (sometimes, share) = self.detectors(), self.sampled()
         plain, deep = self._redactor(always), self._redactor([*sometimes, *always])
         tally.details["detectors"] = {each.name: detector_report(each) for each in (*always, *sometimes)}
-        samples = tally.details.setdefault("samples", {})
         for row in rows:
             chosen = bool(sometimes) and _is_drawn(row.row_id, share)
             found: list[str] = []
 
             def report(kind: str, path: str, masked: str, row_id: str = row.row_id, found: list[str] = found) -> None:
                 found.append(f"found {kind}")
-                if len(shown := samples.setdefault(kind, [])) < _SAMPLES:
+                if len(shown := tally.details.setdefault(f"samples {kind}", [])) < _SAMPLES:
                     shown.append({"row": row_id, "path": path, "text": masked[:200]})
 
             tally.counts["rows"] += 1
