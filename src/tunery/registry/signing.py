@@ -1,4 +1,4 @@
-"""Ed25519 signatures over manifests, as DSSE envelopes of in-toto statements.
+"""Ed25519 signatures over manifests and other statements, as DSSE envelopes of in-toto statements.
 
 Source: DSSE protocol v1 (github.com/secure-systems-lab/dsse), in-toto Statement v1, RFC 8032 for Ed25519.
 """
@@ -19,7 +19,17 @@ from tunery.kit.digests import canonical_json, sha256_bytes
 from tunery.kit.durable import make_once
 from tunery.registry.manifest import manifest_digest
 
-__all__ = ["PAYLOAD_TYPE", "PREDICATE_TYPE", "key_id_of", "load_or_make_key", "public_pem", "sign", "verify"]
+__all__ = [
+    "PAYLOAD_TYPE",
+    "PREDICATE_TYPE",
+    "key_id_of",
+    "load_or_make_key",
+    "open_statement",
+    "public_pem",
+    "seal_statement",
+    "sign",
+    "verify",
+]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PREDICATE_TYPE = "urn:tunery:model-manifest:1"
@@ -51,13 +61,15 @@ def key_id_of(public_key_pem: str) -> str:
     return sha256_bytes(public_key_pem.encode("ascii"))
 
 
-def sign(manifest: dict[str, Any], name: str, key: Ed25519PrivateKey) -> dict[str, Any]:
-    """Return a DSSE envelope whose in-toto statement names every file with its digest and carries the manifest."""
+def seal_statement(
+    subjects: dict[str, str], predicate_type: str, predicate: dict[str, Any], key: Ed25519PrivateKey
+) -> dict[str, Any]:
+    """Return a DSSE envelope of an in-toto statement about things by name, each with its SHA-256."""
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": f["path"], "digest": {"sha256": f["digests"]["sha256"]}} for f in manifest["files"]],
-        "predicateType": PREDICATE_TYPE,
-        "predicate": {"name": name, "manifest": manifest, "manifestDigest": manifest_digest(manifest)},
+        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in subjects.items()],
+        "predicateType": predicate_type,
+        "predicate": predicate,
     }
     payload = canonical_json(statement)
     signature = key.sign(_pre_authentication(payload))
@@ -68,12 +80,8 @@ def sign(manifest: dict[str, Any], name: str, key: Ed25519PrivateKey) -> dict[st
     }
 
 
-def verify(envelope: dict[str, Any], manifest: dict[str, Any], public_key_pem: str) -> None:
-    """Check that the envelope was signed by this key and speaks of exactly this manifest.
-
-    Raises:
-        SignatureInvalid: Says which of the two does not hold.
-    """
+def open_statement(envelope: dict[str, Any], public_key_pem: str) -> dict[str, Any]:
+    """Return the statement of an envelope that this key signed. Raises: SignatureInvalid: says what does not hold."""
     try:
         key = serialization.load_pem_public_key(public_key_pem.encode("ascii"))
         payload = base64.b64decode(envelope["payload"], validate=True)
@@ -82,20 +90,38 @@ def verify(envelope: dict[str, Any], manifest: dict[str, Any], public_key_pem: s
         if envelope["payloadType"] != PAYLOAD_TYPE or not isinstance(key, Ed25519PublicKey):
             raise SignatureInvalid("the signature is of a kind that is not accepted here")
         key.verify(raw, _pre_authentication(payload))
-        statement = json.loads(payload)
-        predicate = statement["predicate"]
-        subjects = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
+        statement: dict[str, Any] = json.loads(payload)
     except InvalidSignature as error:
         raise SignatureInvalid("the signature does not fit the signed manifest; nothing was loaded") from error
     except (KeyError, TypeError, ValueError) as error:
         raise SignatureInvalid("the signature envelope is malformed; nothing was loaded") from error
-    files = {f["path"]: f["digests"]["sha256"] for f in manifest["files"]}
-    if (
-        statement.get("predicateType") != PREDICATE_TYPE
-        or predicate.get("manifestDigest") != manifest_digest(manifest)
-        or subjects != files
-    ):
+    return statement
+
+
+def sign(manifest: dict[str, Any], name: str, key: Ed25519PrivateKey) -> dict[str, Any]:
+    """Return a DSSE envelope whose in-toto statement names every file with its digest and carries the manifest."""
+    predicate = {"name": name, "manifest": manifest, "manifestDigest": manifest_digest(manifest)}
+    return seal_statement(_files_of(manifest), PREDICATE_TYPE, predicate, key)
+
+
+def verify(envelope: dict[str, Any], manifest: dict[str, Any], public_key_pem: str) -> None:
+    """Check that the envelope was signed by this key and speaks of exactly this manifest.
+
+    Raises:
+        SignatureInvalid: Says which of the two does not hold.
+    """
+    statement = open_statement(envelope, public_key_pem)
+    try:
+        subjects = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
+        signed = statement["predicateType"], statement["predicate"].get("manifestDigest"), subjects
+    except (AttributeError, KeyError, TypeError) as error:
+        raise SignatureInvalid("the signature envelope is malformed; nothing was loaded") from error
+    if signed != (PREDICATE_TYPE, manifest_digest(manifest), _files_of(manifest)):
         raise SignatureInvalid("the signature is of another manifest than this version's; nothing was loaded")
+
+
+def _files_of(manifest: dict[str, Any]) -> dict[str, str]:
+    return {file["path"]: file["digests"]["sha256"] for file in manifest["files"]}
 
 
 def _pre_authentication(payload: bytes) -> bytes:

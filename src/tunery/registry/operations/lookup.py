@@ -8,6 +8,7 @@ from tunery.errors import InvalidInput, NotFound
 from tunery.identity.operations import own_reference
 from tunery.kit.ids import parse_id
 from tunery.platform.db import Page, TenantSession, page_of
+from tunery.registry.operations.keys import public_key
 from tunery.registry.rules import STAGES, version_key
 from tunery.registry.tables import GONE, Model, ModelVersion, SigningKey
 
@@ -91,6 +92,4 @@ def hold_version(session: TenantSession, version: ModelVersion, *, alone: bool =
 
 def public_key_of(session: TenantSession, version: ModelVersion) -> SigningKey | None:
     """Return the key that signed a version, if it is one of the tenant's that is not revoked."""
-    key_id = version.signature["signatures"][0]["keyid"]
-    statement = sa.select(SigningKey).where(SigningKey.key_id == key_id, SigningKey.revoked_at.is_(None))
-    return session.scalars(statement).one_or_none()
+    return public_key(session, version.signature["signatures"][0]["keyid"])

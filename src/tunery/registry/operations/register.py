@@ -23,10 +23,11 @@ from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
 from tunery.registry import signing
 from tunery.registry.manifest import build_manifest, manifest_digest
+from tunery.registry.operations.keys import signing_key
 from tunery.registry.operations.lookup import hold_version
 from tunery.registry.rules import next_version, version_key
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
-from tunery.registry.tables import GONE, Model, ModelVersion, SigningKey
+from tunery.registry.tables import GONE, Model, ModelVersion
 from tunery.weights.folders import FolderReport, inspect_folder, refuse_remote_code
 
 __all__ = ["Prepared", "node_of", "prepare_version", "register_version"]
@@ -99,8 +100,7 @@ def register_version(
     version_key(number)
     if number in {row.version for row in standing}:
         raise Conflict(f"{name}:{number} stands already and versions never change; register the next number")
-    key = signing.load_or_make_key(ground.settings.folder("keys", actor.tenant_id))
-    _record_key(session, signing.public_pem(key))
+    key = signing_key(session, ground)
     row = ModelVersion(
         id=new_id(),
         model=model,
@@ -175,10 +175,3 @@ def _model(
         session.add(model)
         session.flush()
     return model
-
-
-def _record_key(session: TenantSession, pem: str) -> None:
-    key_id = signing.key_id_of(pem)
-    if session.scalars(sa.select(SigningKey).where(SigningKey.key_id == key_id)).one_or_none() is None:
-        session.add(SigningKey(key_id=key_id, public_key=pem))
-        session.flush()
