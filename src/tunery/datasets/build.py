@@ -20,6 +20,7 @@ from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.shapes import Shape, Shaper
 from tunery.datasets.splits import Split, SplitReport, split_rows
 from tunery.datasets.staging import Staged, stage_rows
+from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.versions.row_files import StoredRow
 from tunery.errors import InvalidInput
 
@@ -43,6 +44,7 @@ class Built:
         columns: The column map of most rows, as a recipe writes it.
         read: Rows that were read and shaped, before sanitising.
         quarantined: Rows set aside.
+        passed_over: Rows left out, for they name someone who was erased.
         steps: What each sanitising step did.
         split: How the rows were dealt out.
     """
@@ -53,6 +55,7 @@ class Built:
     columns: dict[str, str | list[str]]
     read: int
     quarantined: int
+    passed_over: int
     steps: list[PreprocessingStep]
     split: SplitReport
 
@@ -87,6 +90,7 @@ def build_rows(
     quarantine: Quarantine,
     max_row_bytes: int,
     standing: Standing | None = None,
+    subjects: SubjectWatch | None = None,
     watch: Watch = lambda stage, rows: None,
     sources: Sources | None = None,
 ) -> Built:
@@ -100,6 +104,7 @@ def build_rows(
         quarantine: Where rows go that cannot be used.
         max_row_bytes: Longest row, in bytes.
         standing: Rows that these come to; they keep their splits.
+        subjects: Notes whom the rows are about.
         watch: Told how far the build is.
         sources: Where the steps find what they refer to.
 
@@ -109,8 +114,10 @@ def build_rows(
     """
     standing = standing or Standing()
     shaper, ids = Shaper(options.columns), RowIds(options.key, () if standing.replaced else standing.splits)
+    subjects = subjects or SubjectWatch()
+    quarantine.on_refused = subjects.refused
     records = read_records(source, format_name, max_row_bytes, quarantine, options.encoding)
-    rows = _counted("read", _usable_rows(records, shaper, ids, quarantine), watch)
+    rows = _counted("read", _usable_rows(records, shaper, ids, quarantine, subjects), watch)
     first = next(rows, None)
     if first is None:
         reasons = "; ".join(f"line {row.line}: {row.reason}" for row in quarantine.first[:3])
@@ -136,14 +143,28 @@ def build_rows(
     )
     split_of = dict(zip(inputs, dealt, strict=True))
     splits = [split_of[row_id] for row_id in staged.row_ids]
-    return Built(staged, splits, shape, columns.as_columns(), ids.count, quarantine.count, sanitation.records(), report)
+    return Built(
+        staged=staged,
+        splits=splits,
+        shape=shape,
+        columns=columns.as_columns(),
+        read=ids.count,
+        quarantined=quarantine.count,
+        passed_over=subjects.passed_over,
+        steps=sanitation.records(),
+        split=report,
+    )
 
 
-def _usable_rows(records: Iterator[Record], shaper: Shaper, ids: RowIds, quarantine: Quarantine) -> Iterator[Row]:
+def _usable_rows(
+    records: Iterator[Record], shaper: Shaper, ids: RowIds, quarantine: Quarantine, subjects: SubjectWatch
+) -> Iterator[Row]:
     for record in records:
+        if (about := subjects.row(record.values, record.line)) is None:
+            continue
         try:
             values = shaper.shape(record.values, record.line)
-            row = Row(ids.name(record.values, record.line), record.line, values)
+            row = Row(ids.name(record.values, record.line), record.line, values, about)
         except RowFault as fault:
             quarantine.refuse_record(record, fault)
             continue

@@ -17,11 +17,12 @@ from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
 from tunery.datasets.shapes import Shape, input_of
 from tunery.datasets.splits import Split
+from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
 from tunery.datasets.versions.contents import files_of, read_rows
 from tunery.datasets.versions.recording import Change, record_version
 from tunery.datasets.versions.rewriting import after, replace_rows
-from tunery.datasets.versions.writing import put_rows, write_version
+from tunery.datasets.versions.writing import put_index, put_rows, write_version
 from tunery.datasets.views import DatasetImport
 from tunery.errors import InvalidInput, StaleState
 from tunery.kit.clock import now
@@ -71,12 +72,16 @@ def _import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
         standing = files_of(session, parent) if parent else []
     # A worker that was taken over may still be at it, so each attempt has a folder of its own.
     with scratch_folder(context.ground.settings, "import") as scratch:
-        built = _build(context, wish, _standing(context, wish, parent), scratch)
+        subjects = SubjectWatch.of_import(
+            context.ground, context.tenant_id, wish.options.subject_columns, indexed=wish.options.subject_index
+        )
+        built = _build(context, wish, _standing(context, wish, parent), subjects, scratch)
         files = _files(context, dataset.id, wish.mode, standing, built, scratch)
         written = write_version(context.ground, context.tenant_id, dataset.id, files)
         columns = {
             "shape": built.shape,
             "source_digest": wish.file_digest,
+            "source_subjects_digest": put_index(context.ground, context.tenant_id, subjects.entries),
             "quarantine_digest": _keep_quarantine(context, built, scratch / _SET_ASIDE),
             "quarantined": built.quarantined,
             "options": options,
@@ -116,7 +121,9 @@ def _files(
     return [*kept, *put_rows(*where, new, scratch, after(kept))]
 
 
-def _build(context: JobContext, wish: DatasetImport, standing: Standing, scratch: Path) -> Built:
+def _build(
+    context: JobContext, wish: DatasetImport, standing: Standing, subjects: SubjectWatch, scratch: Path
+) -> Built:
     ground = context.ground
     ground.blobs.checkout(context.tenant_id, wish.file_digest, scratch / "source")
     with (scratch / _SET_ASIDE).open("wb") as file:
@@ -128,6 +135,7 @@ def _build(context: JobContext, wish: DatasetImport, standing: Standing, scratch
             quarantine=Quarantine(wish.options.on_error, file),
             max_row_bytes=ground.settings.max_row_bytes,
             standing=standing,
+            subjects=subjects,
             sources=TenantSources(ground, context.tenant_id, scratch),
             watch=_watch(context),
         )
@@ -174,6 +182,7 @@ def _provenance(wish: DatasetImport, built: Built, parent: DatasetVersion | None
         "qualityMetrics": {
             "read": built.read,
             "quarantined": built.quarantined,
+            "rowsOfErasedSubjects": built.passed_over,
             "columns": built.columns,
             "nearDuplicateGroups": built.split.groups,
             "largestGroup": built.split.largest_group,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -27,11 +27,13 @@ class Quarantine:
     Attributes:
         count: How many there are.
         first: The first few, to be shown.
+        on_refused: Looks at each, and says what is kept of it.
     """
 
     SHOWN = 10
 
     def __init__(self, on_error: OnError, file: BinaryIO | None = None) -> None:
+        self.on_refused: Callable[[Malformed], Malformed] = lambda row: row
         self._on_error = on_error
         self._file = file
         self.count = 0
@@ -46,6 +48,7 @@ class Quarantine:
                 line=row.line,
                 reason=row.reason,
             )
+        row = self.on_refused(row)
         self.count += 1
         if self.count <= self.SHOWN:
             self.first.append(row)

@@ -25,15 +25,17 @@ class Row:
         row_id: Its identity within the dataset; sanitising and edits keep it.
         line: The line of the source file it begins on.
         values: Its columns; plain JSON.
+        subjects: Entries of the subject index for it as it was imported, in hex, one behind the other.
     """
 
     row_id: str
     line: int
     values: dict[str, Any]
+    subjects: str = ""
 
     def with_values(self, values: dict[str, Any]) -> Row:
         """Return the same row with other columns."""
-        return Row(self.row_id, self.line, values)
+        return Row(self.row_id, self.line, values, self.subjects)
 
 
 class RowIds:

@@ -56,6 +56,12 @@ class RowOptions(BaseModel):
     test_split: float | int = Field(
         0.1, description="Part of the rows held out for evaluation: a fraction, or a number of rows. 0: none."
     )
+    subject_columns: tuple[str, ...] = Field(
+        (), description="Columns that name the person a row is about, such as a customer's number; found again by it."
+    )
+    subject_index: bool = Field(
+        True, description="Whether rows are found again by the identifiers in them, for tracing and erasure."
+    )
 
     @field_validator("validation_split", "test_split", mode="before")
     @classmethod

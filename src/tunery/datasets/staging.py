@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from tunery.datasets.identifiers import ENTRY_BYTES
 from tunery.datasets.rows import Row
 from tunery.datasets.shapes import Shape, input_of
 from tunery.datasets.versions.row_files import StoredRow
@@ -13,7 +14,7 @@ from tunery.kit.digests import canonical_json
 __all__ = ["Staged", "stage_rows"]
 
 _BATCH_ROWS = 1024
-_COLUMNS = ("row_id", "line", "content", "input")
+_COLUMNS = ("row_id", "line", "content", "input", "subjects")
 
 
 class Staged:
@@ -35,9 +36,10 @@ class Staged:
     def stored(self, splits: Sequence[str]) -> Iterator[StoredRow]:
         """Yield the rows as they are kept, each with its split."""
         position = 0
-        for batch in self._table.select(["row_id", "line", "content"]).to_batches():
+        for batch in self._table.select(["row_id", "line", "content", "subjects"]).to_batches():
             for row in batch.to_pylist():
-                yield StoredRow(row["row_id"], splits[position], row["line"], row["content"])
+                entries = _entries(row["subjects"])
+                yield StoredRow(row["row_id"], splits[position], row["line"], row["content"], entries)
                 position += 1
 
 
@@ -47,12 +49,18 @@ def stage_rows(path: Path, rows: Iterable[Row], shape: Shape) -> Staged:
 
     schema = pa.schema([(name, pa.int64() if name == "line" else pa.large_string()) for name in _COLUMNS])
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        held: list[tuple[str, int, str, str]] = []
+        held: list[tuple[str, int, str, str, str]] = []
         for row in rows:
-            held.append((row.row_id, row.line, canonical_json(row.values).decode(), input_of(shape, row.values)))
+            content, asked = canonical_json(row.values).decode(), input_of(shape, row.values)
+            held.append((row.row_id, row.line, content, asked, row.subjects))
             if len(held) == _BATCH_ROWS:
                 writer.write_batch(pa.record_batch([list(column) for column in zip(*held, strict=True)], schema=schema))
                 held = []
         if held:
             writer.write_batch(pa.record_batch([list(column) for column in zip(*held, strict=True)], schema=schema))
     return Staged(path)
+
+
+def _entries(hexed: str) -> tuple[bytes, ...]:
+    data = bytes.fromhex(hexed)
+    return tuple(data[start : start + ENTRY_BYTES] for start in range(0, len(data), ENTRY_BYTES))

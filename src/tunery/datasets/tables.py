@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
 
-__all__ = ["Dataset", "DatasetFile", "DatasetTag", "DatasetVersion", "DatasetVersionFile"]
+__all__ = ["Dataset", "DatasetFile", "DatasetTag", "DatasetVersion", "DatasetVersionFile", "ForgottenSubject"]
 
 
 class Dataset(Identified, TenantOwned, Base):
@@ -55,6 +55,7 @@ class DatasetVersion(Identified, TenantOwned, Base):
     total_samples: Mapped[int] = mapped_column(sa.BigInteger)
     size_bytes: Mapped[int] = mapped_column(sa.BigInteger)
     source_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
+    source_subjects_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
     quarantine_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
     quarantined: Mapped[int] = mapped_column(default=0)
     options: Mapped[dict[str, Any]]
@@ -109,3 +110,12 @@ class DatasetTag(Identified, TenantOwned, Base):
     dataset_id: Mapped[str] = mapped_column(Uuid, sa.ForeignKey("datasets.id"))
     name: Mapped[str] = mapped_column(sa.String(40))
     version_id: Mapped[str] = mapped_column(Uuid, sa.ForeignKey("dataset_versions.id"), index=True)
+
+
+class ForgottenSubject(Identified, TenantOwned, Base):
+    """An entry, by the key for those who were erased, of an identifier that no import takes in again."""
+
+    __tablename__ = "forgotten_subjects"
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "entry"),)
+
+    entry: Mapped[str] = mapped_column(sa.String(40))

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-__all__ = ["MEDIA_TYPE", "RowFile", "StoredRow", "read_batches", "rows_in", "schema_of_rows", "write_row_files"]
+__all__ = [
+    "MEDIA_TYPE",
+    "RowFile",
+    "StoredRow",
+    "read_batches",
+    "rows_at",
+    "rows_in",
+    "schema_of_rows",
+    "write_row_files",
+]
 
 MEDIA_TYPE = "application/vnd.apache.parquet"
 SCHEMA = 1
@@ -70,10 +79,12 @@ class RowFile:
     Attributes:
         path: Where it is.
         rows: Number of its rows by split.
+        subjects: Entries of the subject index and the numbers of their rows in the file.
     """
 
     path: Path
     rows: dict[str, int]
+    subjects: list[tuple[bytes, int]]
 
 
 def schema_of_rows() -> pa.Schema:
@@ -98,14 +109,16 @@ def write_row_files(folder: Path, rows: Iterable[StoredRow]) -> Iterator[RowFile
     number = 0
     while batch is not None:
         path, counts = folder / f"rows-{number:05d}.parquet", Counter[str]()
+        subjects: list[tuple[bytes, int]] = []
         with path.open("wb") as file, pq.ParquetWriter(file, schema_of_rows(), **_WRITING) as writer:
             while batch is not None:
                 writer.write_batch(batch, row_group_size=_GROUP_ROWS)
+                subjects += _subjects(batch, counts.total())
                 counts.update(batch.column("split").to_pylist())
                 batch = next(batches, None)
                 if file.tell() >= _FILE_BYTES:
                     break
-        yield RowFile(path, dict(counts))
+        yield RowFile(path, dict(counts), subjects)
         number += 1
 
 
@@ -125,6 +138,23 @@ def read_batches(file: RawIOBase, name: str, columns: Sequence[str] | None = Non
     """
     with _opened(file, name) as parquet, _faults(name):
         yield from parquet.iter_batches(4096, columns=columns)
+
+
+def rows_at(file: RawIOBase, name: str, numbers: Sequence[int]) -> list[StoredRow]:
+    """Return the rows at these places of a file, in ascending order; only their row groups are read.
+
+    Raises: IntegrityError, SchemaNewer: as ``read_batches``.
+    """
+    found: list[StoredRow] = []
+    with _opened(file, name) as parquet, _faults(name):
+        first = 0
+        for group in range(parquet.num_row_groups):
+            count = parquet.metadata.row_group(group).num_rows
+            if wanted := [number - first for number in numbers if first <= number < first + count]:
+                for batch in parquet.read_row_group(group).take(wanted).to_batches():
+                    found += rows_in(batch)
+            first += count
+    return found
 
 
 def rows_in(batch: pa.RecordBatch) -> Iterator[StoredRow]:
@@ -155,6 +185,12 @@ def _faults(name: str) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(f"the dataset file {name} is damaged: {error}; restore it from a backup") from error
+
+
+def _subjects(batch: pa.RecordBatch, first: int) -> Iterator[tuple[bytes, int]]:
+    entries = batch.column("subjects")
+    for entry, row in zip(entries.flatten().to_pylist(), entries.value_parent_indices().to_pylist(), strict=True):
+        yield entry, first + row
 
 
 def _to_batches(rows: Iterable[StoredRow]) -> Iterator[pa.RecordBatch]:

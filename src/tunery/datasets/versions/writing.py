@@ -12,12 +12,14 @@ from tunery.datasets.versions.contents import batches_of, log_of, pairs_of
 from tunery.datasets.versions.digests import digest_of_pairs
 from tunery.datasets.versions.log import LoggedFile
 from tunery.datasets.versions.row_files import MEDIA_TYPE, StoredRow, write_row_files
+from tunery.datasets.versions.subject_index import MEDIA_TYPE as INDEX_TYPE
+from tunery.datasets.versions.subject_index import build_index
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
 
-__all__ = ["Written", "list_files", "put_rows", "write_version"]
+__all__ = ["Written", "list_files", "put_index", "put_rows", "write_version"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,14 @@ def put_rows(
         sequence = first_sequence + number
         file = DatasetFile(dataset_id=dataset_id, sequence=sequence, digest=blob.digest, rows=written.rows)
         file.id, file.size_bytes = new_id(), blob.size_bytes
+        file.subjects_digest = put_index(ground, tenant_id, written.subjects)
         files.append(file)
     return files
+
+
+def put_index(ground: Ground, tenant_id: str, entries: Sequence[tuple[bytes, int]]) -> str | None:
+    """Put a subject index into the store and return its digest; None where it would be empty."""
+    return ground.blobs.put(tenant_id, build_index(entries), INDEX_TYPE).digest if entries else None
 
 
 def write_version(ground: Ground, tenant_id: str, dataset_id: str, files: Sequence[DatasetFile]) -> Written:
@@ -75,8 +83,9 @@ def write_version(ground: Ground, tenant_id: str, dataset_id: str, files: Sequen
 
 def list_files(session: TenantSession, version: DatasetVersion, files: Sequence[DatasetFile]) -> None:
     """Let a version list its files, and hold them and its source. Raises: NotFound: one was collected meanwhile."""
-    others = filter(None, (version.source_digest, version.quarantine_digest))
-    hold_files(session, {*others, *(file.digest for file in files)})
+    others = version.source_digest, version.quarantine_digest, version.source_subjects_digest
+    indexes = (file.subjects_digest for file in files)
+    hold_files(session, {*filter(None, (*others, *indexes)), *(file.digest for file in files)})
     for file in files:
         if file not in session:
             session.merge(file)

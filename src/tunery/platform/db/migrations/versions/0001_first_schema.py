@@ -120,6 +120,22 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_events_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
+        "forgotten_subjects",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("entry", sa.String(length=40), nullable=False),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_forgotten_subjects_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_forgotten_subjects")),
+        sa.UniqueConstraint("tenant_id", "entry", name=op.f("uq_forgotten_subjects_tenant_id_entry")),
+    )
+    with op.batch_alter_table("forgotten_subjects", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_forgotten_subjects_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
         "gates",
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
@@ -431,6 +447,7 @@ def upgrade() -> None:
         sa.Column("total_samples", sa.BigInteger(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("source_digest", sa.String(length=64), nullable=True),
+        sa.Column("source_subjects_digest", sa.String(length=64), nullable=True),
         sa.Column("quarantine_digest", sa.String(length=64), nullable=True),
         sa.Column("quarantined", sa.Integer(), nullable=False),
         sa.Column("options", base.Json, nullable=False),
@@ -1133,6 +1150,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_gates_tenant_id"))
 
     op.drop_table("gates")
+    with op.batch_alter_table("forgotten_subjects", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_forgotten_subjects_tenant_id"))
+
+    op.drop_table("forgotten_subjects")
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_events_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_events_name"))

@@ -1,0 +1,77 @@
+"""Looks at every row of an import before anything is done to it: whom it is about, and who is to stay forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunery.datasets.formats import Malformed
+from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, Identifiers
+from tunery.datasets.tables import ForgottenSubject
+from tunery.platform.ground import Ground
+
+__all__ = ["SubjectWatch"]
+
+_WITHHELD = "(withheld: it names a person whose data was erased)"
+
+
+class SubjectWatch:
+    """What one import learns about people.
+
+    Args:
+        identifiers: Finds whom a row is about; None: nobody asks.
+        forgotten: The same by every key of the list of the forgotten.
+        listed: That list's entries.
+
+    Attributes:
+        entries: Entries of the subject index, and the lines of the source that they lead to.
+        passed_over: Rows that were left out, for they name someone who was erased.
+    """
+
+    def __init__(
+        self,
+        identifiers: Identifiers | None = None,
+        forgotten: Sequence[Identifiers] = (),
+        listed: Collection[bytes] = (),
+    ) -> None:
+        self.entries: list[tuple[bytes, int]] = []
+        self.passed_over = 0
+        self._identifiers = identifiers
+        self._forgotten = forgotten
+        self._listed = listed
+
+    @classmethod
+    def of_import(cls, ground: Ground, tenant_id: str, columns: tuple[str, ...], *, indexed: bool) -> SubjectWatch:
+        """Return the watch for a tenant's import.
+
+        Args:
+            ground: Where keys and list are.
+            tenant_id: Whose import it is.
+            columns: Columns that name a person.
+            indexed: Whether the rows go into the subject index.
+        """
+        with ground.database.session(tenant_id, read_only=True) as session:
+            listed = {bytes.fromhex(entry) for entry in session.scalars(sa.select(ForgottenSubject.entry))}
+        secrets = ground.blobs.keyring.secrets
+        forgotten = [Identifiers(each, columns) for each in secrets.every(tenant_id, FORGOTTEN)] if listed else []
+        identifiers = Identifiers(secrets.newest(tenant_id, PURPOSE), columns) if indexed else None
+        return cls(identifiers, forgotten, listed)
+
+    def row(self, values: dict[str, Any], line: int) -> str | None:
+        """Note a row; return its entries in hex, one behind the other, or None if it is to be left out."""
+        if self._listed and any(entry in self._listed for each in self._forgotten for entry in each.of_row(values)):
+            self.passed_over += 1
+            return None
+        entries = self._identifiers.of_row(values) if self._identifiers else []
+        self.entries += ((entry, line) for entry in entries)
+        return b"".join(entries).hex()
+
+    def refused(self, row: Malformed) -> Malformed:
+        """Note a piece that is no row, as far as its text is kept; of one about the forgotten no text is."""
+        if self._listed and any(entry in self._listed for each in self._forgotten for entry in each.of_text(row.text)):
+            return row._replace(text=_WITHHELD)
+        if self._identifiers:
+            self.entries += ((entry, row.line) for entry in self._identifiers.of_text(row.text))
+        return row

@@ -1,0 +1,113 @@
+"""Rows are found again by whom they are about, whatever became of their text."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.datasets.test_imports import context_of, newest
+from tests.datasets.versions.test_changes import imported
+from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, Identifiers, entries_for
+from tunery.datasets.operations import rows_of
+from tunery.datasets.tables import ForgottenSubject
+from tunery.datasets.versions.changing import compact_dataset, delete_rows
+from tunery.datasets.versions.finding import find_lines, find_rows
+from tunery.datasets.versions.subject_index import RECORD_BYTES, SubjectIndex, build_index
+from tunery.kit.actor import Actor
+from tunery.platform.ground import Ground
+
+
+def people(count: int) -> list[dict[str, str]]:
+    return [
+        {"prompt": f"{i * i * 7919 + i} p{i}@example.com", "completion": f"answer {i}", "customer": f"C-{i:04}"}
+        for i in range(count)
+    ]
+
+
+WHOLE = {"validation_split": 0, "test_split": 0}
+
+
+def found(ground: Ground, actor: Actor, identifier: str) -> set[str]:
+    secrets = ground.blobs.keyring.secrets.every(actor.tenant_id, PURPOSE)
+    return {row.row_id for row in find_rows(ground, actor.tenant_id, entries_for(identifier, secrets))}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 3000), st.randoms(use_true_random=False))
+def test_an_index_finds_every_row_of_an_entry_and_no_other(kinds: int, count: int, rng: random.Random) -> None:
+    known = [rng.randbytes(20) for _ in range(kinds)]
+    expected: defaultdict[bytes, list[int]] = defaultdict(list)
+    for number in range(count if known else 0):
+        expected[known[int(rng.random() ** 3 * kinds)]].append(number)  # some are in very many rows
+    data = build_index((entry, number) for entry, numbers in expected.items() for number in numbers)
+    index = SubjectIndex(lambda start, length: data[start : start + length], len(data))
+    assert len(data) == RECORD_BYTES * sum(map(len, expected.values()))
+    for entry in [*known, rng.randbytes(20)]:
+        assert index.rows(entry) == expected.get(entry, [])
+
+
+def test_a_row_is_found_by_its_identifiers_however_they_are_written(ground: Ground, actor: Actor) -> None:
+    version = imported(ground, actor, people(30), subject_columns=["customer"])
+    ids = [row.row_id for row in rows_of(ground, version)]
+    assert found(ground, actor, "p7@example.com") == {ids[7]}
+    assert found(ground, actor, "P7@Example.COM") == {ids[7]}
+    assert found(ground, actor, "c-0012") == {ids[12]}
+    assert found(ground, actor, "p99@example.com") == set()
+
+
+def test_a_row_is_found_after_its_identifier_was_redacted_and_the_row_was_moved(ground: Ground, actor: Actor) -> None:
+    version = imported(ground, actor, people(30), sanitize=[{"step": "redact_pii"}, {"step": "deduplicate"}], **WHOLE)
+    assert not any("@" in row.content for row in rows_of(ground, version))
+    [row_id] = found(ground, actor, "p7@example.com")
+    ids = [row.row_id for row in rows_of(ground, version)]
+    imported(ground, actor, people(40)[30:], "append", **WHOLE)
+    compact_dataset(context_of(ground, actor), "things")
+    assert found(ground, actor, "p7@example.com") == {row_id} == {ids[7]}
+    assert len(found(ground, actor, "p33@example.com")) == 1
+    delete_rows(context_of(ground, actor), "things", [row_id])
+    assert found(ground, actor, "p7@example.com") == {row_id}  # older versions hold it still
+
+
+def test_a_row_is_found_by_the_key_of_its_time(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, people(10))
+    ground.blobs.keyring.secrets.renew(actor.tenant_id, PURPOSE)
+    imported(ground, actor, people(20)[10:], "append")
+    assert len(found(ground, actor, "p3@example.com")) == len(found(ground, actor, "p13@example.com")) == 1
+
+
+def test_a_line_of_the_source_is_found_though_its_row_was_left_out_or_set_aside(ground: Ground, actor: Actor) -> None:
+    rows = [*people(10), people(10)[3], '{"prompt": "broken, of p3@example.com"']
+    version = imported(ground, actor, rows, sanitize=[{"step": "deduplicate"}], on_error="quarantine", **WHOLE)
+    secrets = ground.blobs.keyring.secrets.every(actor.tenant_id, PURPOSE)
+    lines = find_lines(ground, actor.tenant_id, entries_for("p3@example.com", secrets))
+    assert lines == {version.source_digest: [4, 11, 12]}
+
+
+def test_a_stranger_finds_nothing(ground: Ground, actor: Actor, stranger: Actor) -> None:
+    imported(ground, actor, people(10))
+    assert found(ground, stranger, "p3@example.com") == set()
+
+
+def test_a_dataset_may_be_left_out_of_the_index(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, people(10), subject_index=False)
+    assert found(ground, actor, "p3@example.com") == set()
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_who_was_erased_does_not_come_in_again(ground: Ground, actor: Actor, indexed: bool) -> None:
+    secret = ground.blobs.keyring.secrets.newest(actor.tenant_id, FORGOTTEN)
+    [entry] = Identifiers(secret).of_text("p3@example.com")
+    with ground.database.session(actor.tenant_id) as session:
+        session.add(ForgottenSubject(entry=entry.hex()))
+    rows = [*people(10), '{"prompt": "broken, of p3@example.com"', '{"prompt": "broken"']
+    imported(ground, actor, rows, on_error="quarantine", subject_index=indexed)
+    version = newest(ground, actor)
+    assert (version.total_samples, version.quarantined) == (9, 2)
+    assert not any("p3@" in row.content for row in rows_of(ground, version))
+    assert version.quarantine_digest is not None
+    assert b"p3@" not in ground.blobs.read(actor.tenant_id, version.quarantine_digest)
+    assert version.provenance["qualityMetrics"]["rowsOfErasedSubjects"] == 1
