@@ -23,8 +23,8 @@ from tunery.errors import (
     UnsafeFormat,
 )
 from tunery.kit.actor import Actor
+from tunery.kit.references import HUB_ID
 from tunery.lineage.operations import graph_of
-from tunery.registry.hub import HUB_ID
 from tunery.registry.operations import (
     checkout_version,
     delete_version,

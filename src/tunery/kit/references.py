@@ -1,4 +1,4 @@
-"""Names and references: ``tenant/name:version``."""
+"""Names and references: ``tenant/name:version`` here, ``owner/name@revision`` on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from tunery.errors import InvalidInput
 from tunery.kit.ids import parse_id
 
-__all__ = ["Reference", "check_name", "slug"]
+__all__ = ["HUB_ID", "Reference", "check_name", "slug"]
 
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@(?=.{1,100}$)\w[\w.-]*(/\w[\w.-]*)*)?")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,94}[a-z0-9])?")
 
 

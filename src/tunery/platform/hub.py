@@ -30,11 +30,10 @@ from tunery.kit.extras import require
 from tunery.platform.compute import ENTRIES, run_in_child
 from tunery.platform.ground import Ground
 
-__all__ = ["HUB_ID", "Kind", "hub_errors", "is_offline", "pin_on_hub", "place_file", "reporting_bar", "run_hub_client"]
+__all__ = ["Kind", "hub_errors", "is_offline", "pin_on_hub", "place_file", "reporting_bar", "run_hub_client"]
 
 Kind: TypeAlias = Literal["model", "dataset"]
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@(?=.{1,100}$)\w[\w.-]*(/\w[\w.-]*)*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOT_YOURS = (

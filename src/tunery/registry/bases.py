@@ -22,14 +22,14 @@ import sqlalchemy as sa
 
 from tunery.errors import InvalidInput, NotFound
 from tunery.kit.digests import sha256_file, sha256_json
-from tunery.kit.references import slug
+from tunery.kit.references import HUB_ID, slug
 from tunery.lineage.operations import Node, link
 from tunery.platform.compute import ENTRIES, run_in_child
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.jobs import JobContext
-from tunery.registry.hub import HUB_ID, fetch_from_hub, pin_revision
+from tunery.registry.hub import fetch_from_hub, pin_revision
 from tunery.registry.manifest import check_file_path
 from tunery.registry.operations import prepare_version, register_version, resolve_version
 from tunery.registry.operations.register import node_of

@@ -13,7 +13,6 @@ from tunery.identity.hub_access import hub_environment
 from tunery.platform.compute import ENTRIES
 from tunery.platform.ground import Ground
 from tunery.platform.hub import (
-    HUB_ID,
     hub_errors,
     is_offline,
     pin_on_hub,
@@ -23,7 +22,7 @@ from tunery.platform.hub import (
 )
 from tunery.platform.jobs import JobContext
 
-__all__ = ["HUB_ID", "fetch_from_hub", "fetch_snapshot", "pin_revision"]
+__all__ = ["fetch_from_hub", "fetch_snapshot", "pin_revision"]
 
 _LICENSE = re.compile(r"---\n(?:(?!---).*\n)*?license: *['\"]?([\w.+-]{1,100})['\"]? *\n")
 """In the YAML head of a model card."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tunery.errors import TuneryError
+from tunery.kit.references import HUB_ID
 from tunery.platform.fetching import check_url
-from tunery.platform.hub import HUB_ID
 
 __all__ = ["HubSource", "Source", "SourceFile", "UrlSource"]
 
