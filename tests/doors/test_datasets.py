@@ -120,3 +120,31 @@ def test_the_command_line_takes_steps_from_a_recipe(
     code, _, error = tunery("datasets", "import", file, "--sanitize", recipe)
     assert code != 0
     assert "tunery datasets sanitizers" in error
+
+
+def test_dat_13_the_command_line_appends_deletes_restores_tags_and_compares(
+    tunery: Callable[..., tuple[int, Any, str]], file: Path, tmp_path: Path
+) -> None:
+    def run(*words: str | Path) -> Any:
+        code, found, error = tunery("datasets", *words)
+        assert code == 0, error
+        return found
+
+    more = tmp_path / "more.jsonl"
+    more.write_text("".join(json.dumps({"question": f"And {i}?", "answer": f"{i}"}) + "\n" for i in range(5)))
+    run("import", file, "--name", "changed")
+    assert run("import", more, "--name", "changed", "--mode", "append")["change"] == "append"
+    found = run("diff", "changed:1", "changed:2", "--limit", "3")
+    assert (found["added"], found["removed"], found["changed"], len(found["rows"])) == (5, 0, 0, 3)
+    gone = [row["rowId"] for row in found["rows"]]
+    assert run("delete-rows", "changed", *gone)["totalSamples"] == 42
+    assert run("tag", "changed:2", "gold")["tags"] == ["gold"]
+    assert run("restore", "changed:gold")["totalSamples"] == 45
+    assert run("compact", "changed")["totalSamples"] == 45
+    versions = run("versions", "changed")
+    assert [each["change"] for each in versions] == ["compact", "restore", "delete", "append", "import"]
+    assert [each["tags"] for each in versions] == [[], [], [], ["gold"], []]
+    assert run("diff", "changed:gold")["added"] == 0
+    assert len(run("rows", f"changed@{versions[-1]['createdAt']}", "--limit", "100")) == 40
+    for words in (("diff", "changed", "other"), ("restore", "changed"), ("tag", "changed", "7"), ("compact", "none")):
+        assert tunery("datasets", *words)[0] != 0

@@ -189,6 +189,9 @@ def _addresses(things: Things) -> Iterator[tuple[RouteSpec, dict[str, str]]]:
 def _bodies(things: Things) -> dict[str, dict[str, Any]]:
     """Return bodies that would do something, were the thing one's own."""
     return {
+        "datasets.delete_rows": {"rowIds": ["0"]},
+        "datasets.restore": {"version": "1"},
+        "datasets.tag": {"tag": "taken"},
         "models.update": {"description": "taken"},
         "models.update_version": {"changelog": "taken"},
         "models.promote": {"toStage": "deprecated"},
@@ -263,10 +266,16 @@ def _rows(door: Door) -> dict[str, list[Any]]:
     tenant_id = door["acme/admin"].actor.tenant_id
     with door.ground.database.system_session("a test compares", read_only=True) as session:
         return {
-            table.name: sorted(map(repr, session.execute(sa.select(table).where(table.c.tenant_id == tenant_id))))
+            table.name: sorted(map(repr, session.execute(_said(table).where(table.c.tenant_id == tenant_id))))
             for table in Base.metadata.sorted_tables
             if "tenant_id" in table.c
         }
+
+
+def _said(table: sa.Table) -> sa.Select[Any]:
+    """Select what a row says; when its owner last asked for a file is no part of it."""
+    passing = {"touched_at", "updated_at"} if table.name == "blobs" else set()
+    return sa.select(*(column for column in table.c if column.name not in passing))
 
 
 def _files(door: Door) -> dict[str, tuple[int, int]]:

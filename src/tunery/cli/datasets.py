@@ -21,7 +21,16 @@ DataFile = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, help="A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file.")
 ]
 Name = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the dataset.")]
-Ref = Annotated[str, typer.Argument(metavar="REFERENCE", help="name:2, or a name for its newest version.")]
+Ref = Annotated[
+    str,
+    typer.Argument(
+        metavar="REFERENCE", help="name:2, name:tag, name@2026-11-20T10:00:00Z, or a name for its newest version."
+    ),
+]
+Mode = Annotated[
+    Literal["replace", "append", "merge"],
+    typer.Option(help="The rows alone, after those of the newest version, or among them by --key."),
+]
 Columns = Annotated[
     list[str] | None,
     typer.Option("--column", help="Which column is what, such as prompt=question; may be repeated. Default: by rule."),
@@ -54,6 +63,7 @@ def import_dataset(
     format_name: Format = None,
     encoding: Encoding = None,
     key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
+    mode: Mode = "replace",
     on_error: Annotated[
         Literal["stop", "quarantine"], typer.Option(help="A line that cannot be used: stop, or set it aside.")
     ] = "stop",
@@ -94,6 +104,7 @@ def import_dataset(
                 file,
                 name=name,
                 options=options,
+                mode=mode,
                 license=license,
                 url=url,
                 description=description,
@@ -113,6 +124,7 @@ def fetch_dataset(
     format_name: Format = None,
     encoding: Encoding = None,
     key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
+    mode: Mode = "replace",
     on_error: Annotated[
         Literal["stop", "quarantine"], typer.Option(help="A row that cannot be used: stop, or set it aside.")
     ] = "stop",
@@ -147,6 +159,7 @@ def fetch_dataset(
             split=split,
             name=name,
             options=options,
+            mode=mode,
             license=license,
             description=description,
         )
@@ -173,7 +186,66 @@ def versions(dataset: Name) -> Output:
     """List a dataset's versions, the newest first."""
     with Client() as client:
         found = client.datasets.versions(dataset)
-        return table(found, "reference", "status", "shape", "rows", "quarantined", "digest", "createdAt")
+        return table(found, "reference", "change", "parent", "status", "tags", "rows", "digest", "createdAt")
+
+
+@noun.command("delete-rows", example="tunery datasets delete-rows addresses 4f1c... 77ab...")
+def delete_rows(
+    dataset: Name,
+    row_ids: Annotated[list[str], typer.Argument(metavar="ROW_ID...", help="Ids, as `datasets rows` shows them.")],
+    wait: Wait = True,
+) -> Output:
+    """Make a version without some rows; older versions keep them."""
+    with Client() as client:
+        started = client.datasets.delete_rows(dataset, row_ids)
+        return _version_made(client, started.job_id, f"Delete rows of {dataset}", wait)
+
+
+@noun.command("restore", example="tunery datasets restore addresses:1")
+def restore(reference: Ref, wait: Wait = True) -> Output:
+    """Make a new version with the rows of an older one."""
+    with Client() as client:
+        started = client.datasets.restore(reference)
+        return _version_made(client, started.job_id, f"Restore {reference}", wait)
+
+
+@noun.command("compact", example="tunery datasets compact addresses")
+def compact(dataset: Name, wait: Wait = True) -> Output:
+    """Join the small files of the newest version; the rows stay as they are."""
+    with Client() as client:
+        started = client.datasets.compact(dataset)
+        return _version_made(client, started.job_id, f"Compact {dataset}", wait)
+
+
+@noun.command("tag", example="tunery datasets tag addresses:2 gold")
+def tag_version(
+    reference: Ref, tag: Annotated[str, typer.Argument(help="The name, such as gold; no number.")]
+) -> Output:
+    """Give a version a name, taking it from the one that had it."""
+    with Client() as client:
+        return sheet(client.datasets.tag(reference, tag), "reference", "tags", "status", "rows", "digest", "createdAt")
+
+
+@noun.command("diff", example="tunery datasets diff addresses:1 addresses:2")
+def diff(
+    before: Ref,
+    after: Annotated[
+        str | None, typer.Argument(metavar="REFERENCE", help="The other version. Default: the newest.")
+    ] = None,
+    limit: Limit = 20,
+    offset: Offset = 0,
+) -> Output:
+    """Show which rows came, went or changed between two versions, and how many in all."""
+    with Client() as client:
+        found = client.datasets.diff(before, after, limit=limit, offset=offset)
+    counts = sheet(found, "before", "after", "added", "removed", "changed")
+    shown = [
+        item
+        | {side: json.dumps(item[side], ensure_ascii=False) if item[side] else None for side in ("before", "after")}
+        for item in plain(found.rows)
+    ]
+    rows = table(shown, "change", "rowId", "before", "after").shown if shown else None
+    return Output(counts.data, counts.shown, [rows] if rows else [])
 
 
 @noun.command("rows", example="tunery datasets rows addresses:1 --split test --limit 3")

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from tunery.client.files import Files, Watch
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import Transport, path_of
 from tunery.datasets.inspection import Findings
-from tunery.datasets.views import DatasetVersionView, DatasetView, JobStarted, Provenance, RowView, SanitizerView
+from tunery.datasets.views import (
+    DatasetVersionView,
+    DatasetView,
+    DifferenceView,
+    JobStarted,
+    Provenance,
+    RowView,
+    SanitizerView,
+)
 from tunery.errors import InvalidInput
 from tunery.kit.references import Reference, slug
 
-__all__ = ["Datasets"]
+__all__ = ["Datasets", "Mode"]
+
+Mode = Literal["replace", "append", "merge"]
 
 
 class Datasets(Noun):
-    """Rows to train and to measure on. A reference is ``name:2``; the name alone means its newest version."""
+    """Rows to train and to measure on.
+
+    A reference is ``name:2``, ``name:tag`` or ``name@2026-11-20T10:00:00Z`` (the newest of that time); the name alone
+    means its newest version.
+    """
 
     def __init__(self, transport: Transport, files: Files) -> None:
         super().__init__(transport)
@@ -31,6 +45,7 @@ class Datasets(Noun):
         *,
         name: str | None = None,
         options: Mapping[str, Any] | None = None,
+        mode: Mode = "replace",
         license: str | None = None,
         url: str | None = None,
         description: str = "",
@@ -43,6 +58,8 @@ class Datasets(Noun):
             name: Name of the dataset, made if it is new; none: the file's name.
             options: As in a recipe's ``training_data`` and ``sanitize``: ``format``, ``encoding``, ``key``,
                 ``columns``, ``on_error``, ``validation_split``, ``test_split``, ``sanitize``, ``seed``.
+            mode: Whether the rows make up the version alone, come to those of the newest (``append``), or come to them
+                with those of equal ``key`` replaced (``merge``).
             license: SPDX id of the data's licence.
             url: Where the data was got from; noted, never fetched.
             description: What the data is.
@@ -54,6 +71,7 @@ class Datasets(Noun):
             "fileDigest": self._files.upload(path, watch).digest,
             "fileName": path.name,
             "options": dict(options or {}),
+            "mode": mode,
             "license": license,
             "url": url,
             "description": description,
@@ -69,6 +87,7 @@ class Datasets(Noun):
         split: str | None = None,
         name: str | None = None,
         options: Mapping[str, Any] | None = None,
+        mode: Mode = "replace",
         license: str | None = None,
         description: str = "",
     ) -> JobStarted:
@@ -81,6 +100,7 @@ class Datasets(Noun):
             split: Of the Hub: which split; none: train, or the only one.
             name: Name of the dataset, made if it is new; none: made of the source's.
             options: As in ``import_``.
+            mode: As in ``import_``.
             license: SPDX id of the data's licence; none: what the card on the Hub says.
             description: What the data is.
         """
@@ -94,10 +114,47 @@ class Datasets(Noun):
             "name": name or slug(stem) or "dataset",
             "source": wanted,
             "options": dict(options or {}),
+            "mode": mode,
             "license": license,
             "description": description,
         }
         return view(JobStarted, self._send("POST", path_of("datasets", "fetch"), wish))
+
+    def delete_rows(self, name: str, row_ids: Iterable[str]) -> JobStarted:
+        """Make a version without these rows; older versions keep them. A job does the work."""
+        path = path_of("datasets", name, "delete-rows")
+        return view(JobStarted, self._send("POST", path, {"rowIds": [*row_ids]}))
+
+    def restore(self, reference: str) -> JobStarted:
+        """Make a new version with the rows of an older one; a job does the work."""
+        name, version = _older(reference)
+        return view(JobStarted, self._send("POST", path_of("datasets", name, "restore"), {"version": version}))
+
+    def compact(self, name: str) -> JobStarted:
+        """Join the small files of the newest version in a new one with the same rows; a job does the work."""
+        return view(JobStarted, self._send("POST", path_of("datasets", name, "compact")))
+
+    def tag(self, reference: str, tag: str) -> DatasetVersionView:
+        """Give a version a name such as ``gold``, taking it from the version that had it."""
+        name, version = _parts(reference)
+        wish = {"tag": tag, "version": version}
+        return view(DatasetVersionView, self._send("POST", path_of("datasets", name, "tags"), wish))
+
+    def diff(self, before: str, after: str | None = None, *, limit: int = 20, offset: int = 0) -> DifferenceView:
+        """Show which rows came, went or changed between two versions of a dataset, and how many in all.
+
+        Args:
+            before: The one; a name alone: the parent of the newest.
+            after: The other; none: the newest.
+            limit: Most rows to show.
+            offset: Rows to pass over.
+        """
+        name, old = _parts(before)
+        other, new = _parts(after or name)
+        if other != name:
+            raise InvalidInput(f"{before} and {after} are of two datasets; only versions of one can be compared")
+        path, query = path_of("datasets", name, "diff"), {"before": old, "after": new}
+        return view(DifferenceView, self._get(path, **query, limit=limit, offset=offset))
 
     def inspect(
         self,
@@ -141,8 +198,17 @@ class Datasets(Noun):
         return view(Provenance, self._get(path_of("datasets", name, "provenance"), version=version))
 
 
+def _older(reference: str) -> tuple[str, str]:
+    name, version = _parts(reference)
+    if version is None:
+        raise InvalidInput(f"{reference} is the newest version; say which older one, such as {reference}:1")
+    return name, version
+
+
 def _parts(reference: str) -> tuple[str, str | None]:
-    wanted = Reference.parse(reference)
+    """Return the name and what follows it: a number, a tag, or ``@`` and a time."""
+    head, at, moment = reference.partition("@")
+    wanted = Reference.parse(head)
     if wanted.tenant is not None:
         raise InvalidInput(f"write {wanted.name!r} without the tenant: your token already names it")
-    return wanted.name, wanted.version
+    return wanted.name, f"@{moment}" if at else wanted.version

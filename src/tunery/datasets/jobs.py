@@ -1,4 +1,4 @@
-"""The durable jobs that make versions of what is uploaded, or fetched."""
+"""The durable jobs that make versions: of what is uploaded or fetched, and of those that stand."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Any
 
 from tunery.datasets.imports import execute_import
 from tunery.datasets.sources.obtaining import obtain_source
+from tunery.datasets.tables import DatasetVersion
+from tunery.datasets.versions.changing import compact_dataset, delete_rows, restore_version
 from tunery.datasets.views import DatasetFetch, DatasetImport
 from tunery.platform.jobs import JobContext, job
 
-__all__ = ["fetch_dataset", "import_dataset"]
+__all__ = ["compact", "delete", "fetch_dataset", "import_dataset", "restore"]
 
 
 @job("datasets.import")
 def import_dataset(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     """Import the file that the payload names; a crash leaves the earlier version current, and repeating goes on."""
-    return _imported(context, DatasetImport.model_validate(payload))
+    return _told(execute_import(context, DatasetImport.model_validate(payload)))
 
 
 @job("datasets.fetch")
@@ -33,9 +35,26 @@ def fetch_dataset(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
         url=found.url,
         description=wish.description,
     )
-    return _imported(context, file)
+    return _told(execute_import(context, file))
 
 
-def _imported(context: JobContext, wish: DatasetImport) -> dict[str, Any]:
-    row = execute_import(context, wish)
+@job("datasets.delete_rows")
+def delete(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Make a version without the rows that the payload names."""
+    return _told(delete_rows(context, payload["dataset"], payload["rowIds"]))
+
+
+@job("datasets.restore")
+def restore(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Make the version that the payload names the newest."""
+    return _told(restore_version(context, payload["version"]))
+
+
+@job("datasets.compact")
+def compact(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
+    """Join the small files of the dataset that the payload names."""
+    return _told(compact_dataset(context, payload["dataset"]))
+
+
+def _told(row: DatasetVersion) -> dict[str, Any]:
     return {"version_id": row.id, "reference": row.reference, "digest": row.digest, "rows": row.rows}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import selectinload
 
 from tunery import audit
 from tunery.datasets.inspection import Findings, inspect_file
@@ -70,6 +71,7 @@ def list_versions(session: TenantSession, name: str) -> list[DatasetVersion]:
     """Return a dataset's versions, the newest first. Raises: NotFound."""
     dataset = get_dataset(session, name)
     statement = sa.select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+    statement = statement.options(selectinload(DatasetVersion.tagged))
     return list(session.scalars(statement.order_by(DatasetVersion.version.desc())))
 
 
@@ -125,6 +127,8 @@ def tag_version(session: TenantSession, actor: Actor, reference: str, name: str)
     tag = session.scalars(own).one_or_none() or DatasetTag(dataset_id=version.dataset_id, name=name)
     tag.version_id = version.id
     session.add(tag)
+    session.flush()
+    session.refresh(version, ["tagged"])
     audit.record(session, actor, "dataset_tagged", version.reference, tag=name)
     return version
 

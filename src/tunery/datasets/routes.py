@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Query
 
 from tunery import audit
 from tunery.datasets import operations
 from tunery.datasets.inspection import Findings
+from tunery.datasets.tables import DatasetVersion
+from tunery.datasets.versions.diffing import diff_versions
 from tunery.datasets.views import (
+    DatasetDeleteRows,
     DatasetFetch,
     DatasetImport,
     DatasetInspect,
+    DatasetRestore,
+    DatasetTagging,
     DatasetVersionView,
     DatasetView,
+    DifferenceView,
     JobStarted,
     Provenance,
+    RowChangeView,
     RowView,
     SanitizerView,
 )
@@ -30,22 +39,67 @@ def import_dataset(call: Call, body: DatasetImport) -> JobStarted:
     """Import an uploaded file as a new version, as a durable job."""
     check_name(body.name)
     call.ground.blobs.claim(call.actor.tenant_id, body.file_digest)
-    payload = body.model_dump(mode="json", by_alias=True)
-    job = enqueue_job(call.session, call.actor, "datasets.import", payload, f"datasets/{body.name}")
-    audit.record(call.session, call.actor, "dataset_import_started", f"datasets/{body.name}", job=job.id)
-    return JobStarted(job_id=job.id)
+    return _start(call, "import", body.name, body.model_dump(mode="json", by_alias=True))
 
 
 @route("datasets.fetch", "POST", "/datasets/fetch", permission="datasets:create", status=202)
 def fetch_dataset(call: Call, body: DatasetFetch) -> JobStarted:
     """Fetch a dataset of the Hub, or a file at a public web address, and import it, as a durable job."""
     check_name(body.name)
-    payload = body.model_dump(mode="json", by_alias=True)
-    job = enqueue_job(call.session, call.actor, "datasets.fetch", payload, f"datasets/{body.name}")
-    audit.record(
-        call.session, call.actor, "dataset_fetch_started", f"datasets/{body.name}", job=job.id, source=body.source.path
+    return _start(call, "fetch", body.name, body.model_dump(mode="json", by_alias=True), source=body.source.path)
+
+
+@route("datasets.delete_rows", "POST", "/datasets/{name}/delete-rows", permission="datasets:create", status=202)
+def delete_rows(call: Call, name: str, body: DatasetDeleteRows) -> JobStarted:
+    """Make a version without some rows, as a durable job; older versions keep them."""
+    dataset = operations.get_dataset(call.session, name)
+    return _start(call, "delete_rows", dataset.name, {"dataset": dataset.name, "rowIds": body.row_ids})
+
+
+@route("datasets.restore", "POST", "/datasets/{name}/restore", permission="datasets:create", status=202)
+def restore(call: Call, name: str, body: DatasetRestore) -> JobStarted:
+    """Make a new version with the rows of an older one, as a durable job."""
+    version = _version(call, name, body.version)
+    return _start(call, "restore", version.dataset.name, {"version": version.id})
+
+
+@route("datasets.compact", "POST", "/datasets/{name}/compact", permission="datasets:create", status=202)
+def compact(call: Call, name: str) -> JobStarted:
+    """Join the small files of the newest version in a new one, as a durable job; the rows stay as they are."""
+    dataset = operations.get_dataset(call.session, name)
+    return _start(call, "compact", dataset.name, {"dataset": dataset.name})
+
+
+@route("datasets.tag", "POST", "/datasets/{name}/tags", permission="datasets:create", status=201)
+def tag(call: Call, name: str, body: DatasetTagging) -> DatasetVersionView:
+    """Give a version a name, taking it from the one that had it."""
+    version = _version(call, name, body.version)
+    return DatasetVersionView.model_validate(operations.tag_version(call.session, call.actor, version.id, body.tag))
+
+
+@route("datasets.diff", "GET", "/datasets/{name}/diff", permission="datasets:read")
+def diff(
+    call: Call,
+    name: str,
+    before: str | None = Query(None, max_length=40),
+    after: str | None = Query(None, max_length=40),
+    limit: Limit = 20,
+    offset: Offset = 0,
+) -> DifferenceView:
+    """Show which rows of a version came, went or changed since another; by default in the newest since its parent."""
+    new = _version(call, name, after)
+    old = _version(call, name, before or str(new.parent or max(1, new.version - 1)))
+    call.session.commit()
+    found = diff_versions(call.ground, old, new, limit, offset)
+    call.meta = {"total": found.added + found.removed + found.changed, "limit": limit, "offset": offset}
+    return DifferenceView(
+        before=old.reference,
+        after=new.reference,
+        added=found.added,
+        removed=found.removed,
+        changed=found.changed,
+        rows=[RowChangeView.model_validate(row) for row in found.rows],
     )
-    return JobStarted(job_id=job.id)
 
 
 @route("datasets.inspect", "POST", "/datasets/inspect", permission="datasets:create")
@@ -82,7 +136,7 @@ def rows(
     offset: Offset = 0,
 ) -> list[RowView]:
     """Show rows of a version, in the order of their import."""
-    found = operations.resolve_version(call.session, f"{name}:{version}" if version else name)
+    found = _version(call, name, version)
     call.meta = {"total": found.rows.get(split, 0) if split else found.total_samples, "limit": limit, "offset": offset}
     return [
         RowView(row_id=row.row_id, split=row.split, line=row.line, row=row.values)
@@ -99,7 +153,7 @@ def list_sanitizers(call: Call) -> list[SanitizerView]:
 @route("datasets.provenance", "GET", "/datasets/{name}/provenance", permission="datasets:read")
 def provenance(call: Call, name: str, version: str | None = Query(None, max_length=40)) -> Provenance:
     """Show where a version came from and what was done to it."""
-    found = operations.resolve_version(call.session, f"{name}:{version}" if version else name)
+    found = _version(call, name, version)
     return Provenance(
         dataset_id=found.dataset_id,
         dataset_name=found.dataset.name,
@@ -108,3 +162,16 @@ def provenance(call: Call, name: str, version: str | None = Query(None, max_leng
         total_samples=found.total_samples,
         **found.provenance,
     )
+
+
+def _start(call: Call, verb: str, name: str, payload: dict[str, Any], **details: Any) -> JobStarted:
+    job = enqueue_job(call.session, call.actor, f"datasets.{verb}", payload, f"datasets/{name}")
+    audit.record(call.session, call.actor, f"dataset_{verb}_started", f"datasets/{name}", job=job.id, **details)
+    return JobStarted(job_id=job.id)
+
+
+def _version(call: Call, name: str, version: str | None) -> DatasetVersion:
+    """Return a version by its number, its tag, or ``@`` and a time; else the newest."""
+    if not version:
+        return operations.resolve_version(call.session, name)
+    return operations.resolve_version(call.session, f"{name}{'' if version.startswith('@') else ':'}{version}")

@@ -63,6 +63,12 @@ class DatasetVersion(Identified, TenantOwned, Base):
     created_by: Mapped[str] = mapped_column(sa.String(320))
 
     dataset: Mapped[Dataset] = relationship(lazy="joined")
+    tagged: Mapped[list[DatasetTag]] = relationship(viewonly=True)
+
+    @property
+    def tags(self) -> list[str]:
+        """Names that were given to it."""
+        return sorted(tag.name for tag in self.tagged)
 
     @property
     def reference(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,13 +12,18 @@ from tunery.datasets.sources import Source
 from tunery.platform.http import Camel
 
 __all__ = [
+    "DatasetDeleteRows",
     "DatasetFetch",
     "DatasetImport",
     "DatasetInspect",
+    "DatasetRestore",
+    "DatasetTagging",
     "DatasetVersionView",
     "DatasetView",
+    "DifferenceView",
     "JobStarted",
     "Provenance",
+    "RowChangeView",
     "RowView",
     "SanitizerView",
 ]
@@ -63,6 +68,27 @@ class DatasetInspect(Camel):
     columns: dict[str, str | list[str]] | None = Field(None, description="As in a recipe's training_data.")
 
 
+class DatasetDeleteRows(Camel):
+    """A wish for a version without some rows; older versions keep them."""
+
+    row_ids: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        min_length=1, max_length=100_000, description="Ids of the rows, as `datasets.rows` shows them."
+    )
+
+
+class DatasetRestore(Camel):
+    """A wish to make an older version the newest."""
+
+    version: str = Field(min_length=1, max_length=40, description="Its number, its tag, or @ and a time.")
+
+
+class DatasetTagging(Camel):
+    """A name for a version; a version that had it loses it."""
+
+    tag: str = Field(max_length=40, description="The name, such as gold; no number.")
+    version: str | None = Field(None, max_length=40, description="Number, tag, or @ and a time; none: the newest.")
+
+
 class DatasetView(Camel):
     """A dataset."""
 
@@ -82,8 +108,10 @@ class DatasetVersionView(Camel):
     reference: str
     version: int
     digest: str = Field(description="SHA-256 over the sorted pairs of row id and row hash.")
-    status: str
-    shape: str = Field(description="chat, completion or text.")
+    status: str = Field(description="ready or erased.")
+    successor_id: str | None = Field(description="The version that follows an erased one.")
+    tags: list[str] = Field(description="Names that were given to it.")
+    shape: str = Field(description="chat, completion, preference, prompt, classification or text.")
     rows: dict[str, int] = Field(description="Number of rows by split.")
     total_samples: int
     size_bytes: int
@@ -103,6 +131,26 @@ class RowView(Camel):
     split: str
     line: int = Field(description="Line of the source file.")
     row: dict[str, Any]
+
+
+class RowChangeView(Camel):
+    """A row that differs between two versions."""
+
+    row_id: str
+    change: Literal["added", "removed", "changed"]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class DifferenceView(Camel):
+    """What differs between two versions of a dataset."""
+
+    before: str
+    after: str
+    added: int
+    removed: int
+    changed: int
+    rows: list[RowChangeView] = Field(description="Some of the rows that differ, by their ids.")
 
 
 class Provenance(Camel):

@@ -25,6 +25,11 @@ class RowChange:
     before: dict[str, Any] | None
     after: dict[str, Any] | None
 
+    @property
+    def change(self) -> str:
+        """``added``, ``removed`` or ``changed``."""
+        return "added" if self.before is None else "removed" if self.after is None else "changed"
+
 
 @dataclass(frozen=True)
 class Difference:
