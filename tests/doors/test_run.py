@@ -71,6 +71,24 @@ def test_columns_that_no_rule_knows_can_be_named(tunery: Tunery, tmp_path: Path)
     assert tunery("init", data, "-o", out, "--column", "prompt=q1", "--column", "completion=a1")[0] == 0
 
 
+def test_texts_with_labels_are_asked_and_answered(tunery: Tunery, tmp_path: Path) -> None:
+    data, out = tmp_path / "reviews.csv", tmp_path / "out.yaml"
+    data.write_text("text,label\n" + "".join(f"review {n},{'good' if n % 2 else 'bad'}\n" for n in range(60)))
+    assert tunery("init", data, "-o", out)[0] == 0
+    text = out.read_text(encoding="utf-8")
+    assert 'columns: {"prompt": "text", "completion": "label"}' in text
+    assert "the answers are 2 labels: bad, good" in text
+    assert 'metrics: ["exact_match", "accuracy", "f1_score"]' in text
+
+
+def test_rows_that_no_method_learns_from_are_told_what_would_do(tunery: Tunery, tmp_path: Path) -> None:
+    data, out = tmp_path / "pairs.jsonl", tmp_path / "out.yaml"
+    data.write_text(json.dumps({"prompt": "q", "chosen": "a", "rejected": "b"}) + "\n")
+    code, _, err = tunery("init", data, "-o", out)
+    assert (code, out.exists()) == (2, False)
+    assert "--column prompt=prompt --column completion=chosen" in err
+
+
 def test_a_drafted_recipe_names_its_file_legibly_and_leaves_answers_room(tunery: Tunery, tmp_path: Path) -> None:
     data, out = tmp_path / "Übungs daten.jsonl", tmp_path / "out.yaml"
     data.write_text("".join(json.dumps({"prompt": f"{n}", "completion": "c" * 100}) + "\n" for n in range(40)))

@@ -58,6 +58,15 @@ def test_every_prediction_is_kept_with_what_it_scored(lab: Lab) -> None:
     EvaluationView.model_validate(row)
 
 
+def test_rows_with_a_label_are_asked_for_it(lab: Lab) -> None:
+    lab.import_rows([{"text": question(n), "label": f"out {n}"} for n in range(60)], "labels")
+    row = lab.evaluate("tuned", "labels", metrics=["accuracy"], prompt=PromptSpec(shots=2))
+    kept = list(read_predictions(lab.ground, lab.actor.tenant_id, row.predictions_digest or ""))
+    assert [turn["content"][:3] for turn in kept[0]["prompt"] if turn["role"] == "assistant"] == ["out", "out"]
+    assert all(one["prompt"][-1]["content"].endswith(f" in {one['reference'].split()[1]}") for one in kept)
+    assert row.metrics["accuracy"] == pytest.approx(share_right(numbers_of(lab, row.predictions_digest), adapter=True))
+
+
 def test_the_base_is_asked_without_the_adapter(lab: Lab) -> None:
     lab.numbers()
     row = lab.evaluate("small")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -50,6 +52,18 @@ def test_a_completion_with_examples_is_blocks_with_the_last_left_open() -> None:
     assert build_prompt(PAIR, spec, shots).content == (
         'Make JSON.\n\nInput: 1 Elm St\nOutput: {"n": "1"}\n\nInput: 2+2?\nOutput: 4\n\nInput: 350 Fifth Ave\nOutput:'
     )
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        {"messages": [*CHAT["messages"][:2], {"role": "assistant", "content": "", "tool_calls": [{}]}]},
+        {"tools": [{"type": "function", "function": {"name": "add"}}]},
+    ],
+)
+def test_a_chat_with_tools_is_not_measured_without_them(tools: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="row c1 uses tools"):
+        build_prompt(CHAT | tools, PromptSpec())
 
 
 def test_plain_text_is_its_own_reference() -> None:

@@ -40,6 +40,9 @@ def init(
     if output.exists():
         raise Conflict(f"{output} is there already and was not touched; choose another with --output")
     findings = inspect_file(file, columns=column_map(column or []))
+    if findings.shape == "classification":
+        asked = {"prompt": findings.mapping["text"], "completion": findings.mapping["label"]}
+        findings = inspect_file(file, columns=asked)
     if findings.problem or findings.shape is None:
         problem = f"{file}: {findings.problem or 'the rows are of no shape that is known'}"
         if findings.columns:
@@ -48,6 +51,11 @@ def init(
                 f"--column prompt=... --column completion=... (or --column text=...)"
             )
         raise InvalidInput(problem)
+    if not findings.metrics:
+        raise InvalidInput(
+            f"{file}: the rows are of the shape {findings.shape}, from which no method learns yet; say which columns "
+            "are a prompt and its completion, such as --column prompt=prompt --column completion=chosen"
+        )
     data = Path(os.path.relpath(file.resolve(), output.resolve().parent)).as_posix()
     draft = Draft(data, name or slug(file.stem) or "my-model", base_model, findings)
     with output.open("x", encoding="utf-8") as recipe:

@@ -161,6 +161,8 @@ def _without_system(turns: list[Turn]) -> tuple[str | None, list[Turn]]:
 
 
 def _split(row: Row) -> tuple[list[Turn], str]:
+    if row.get("tools") or any(turn.get("tool_calls") for turn in row.get("messages", ())):
+        raise _unfit(row, "uses tools (tools, tool_calls), which no model is shown here, so nothing can be measured")
     if "messages" in row:
         if not all(isinstance(turn.get("content"), str) and turn.get("role") for turn in row["messages"]):
             raise _unfit(row, "has a message without a role or without text")

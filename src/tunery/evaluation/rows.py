@@ -34,5 +34,10 @@ def find_dataset(session: TenantSession, reference: str, split: str) -> DataFoun
 
 
 def read_rows(ground: Ground, tenant_id: str, version_id: str, split: str) -> list[Row]:
-    """Return the rows of a split."""
-    return list(read_split(ground, tenant_id, version_id, split))
+    """Return the rows of a split, those with a label as a question and its answer: that is what a model is asked."""
+    with ground.database.session(tenant_id, read_only=True) as session:
+        labelled = resolve_dataset(session, version_id).shape == "classification"
+    rows = read_split(ground, tenant_id, version_id, split)
+    if not labelled:
+        return list(rows)
+    return [{"row_id": row["row_id"], "prompt": row["text"], "completion": row["label"]} for row in rows]

@@ -40,7 +40,7 @@ class SftExample:
 class Sft:
     """Learns to produce the answers of the rows."""
 
-    summary = "Supervised fine-tuning: learn to give the answers that the rows give."
+    summary = "Supervised fine-tuning: learn to give the answers that the rows give. Chats that use tools are refused."
     shapes: frozenset[Shape] = frozenset({"chat", "completion", "text"})
 
     def encode(self, row: Mapping[str, Any], text: ChatText) -> SftExample:
