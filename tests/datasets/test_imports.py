@@ -63,7 +63,7 @@ def test_an_import_makes_a_version_with_rows_and_provenance(ground: Ground, acto
     [step] = version.provenance["preprocessingSteps"]
     assert (step["step"], step["affectedSamples"]) == ("deduplicate", 1)
     assert version.provenance["sources"][0]["sampleCount"] == 21
-    assert version.provenance["licensing"]["license"] == "MIT"
+    assert version.provenance["sources"][0]["license"] == "MIT"
     assert version.provenance["compliance"]["piiDetected"] is None  # nobody looked, so nobody claims
 
 

@@ -166,7 +166,7 @@ def test_what_was_fetched_is_imported_with_its_address_in_the_record(
     assert (done["reference"], sum(done["rows"].values())) == ("fetched:1", 30)
     with job.session() as session:
         record = resolve_version(session, "fetched").provenance
-    assert (record["sources"][0]["url"], record["licensing"]["license"]) == (f"{web}/rows.jsonl", "MIT")
+    assert (record["sources"][0]["url"], record["sources"][0]["license"]) == (f"{web}/rows.jsonl", "MIT")
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,17 @@ def test_a_file_becomes_a_version_that_can_be_read(client: Client, file: Path) -
 def test_prv_01_provenance_has_r1s_fields(client: Client, file: Path) -> None:
     client.jobs.wait(client.datasets.import_(file, name="told", license="MIT", url="https://example.com/q").job_id)
     record = client.datasets.provenance("told")
-    assert (record.dataset_name, record.dataset_version, record.licensing["license"]) == ("told", "1", "MIT")
+    assert (record.dataset_name, record.dataset_version, record.licensing.license) == ("told", "1", "MIT")
     [source] = record.sources
-    assert {"type", "url", "description", "sampleCount", "collectedAt"} <= source.keys()
-    assert (source["url"], source["sampleCount"]) == ("https://example.com/q", 40)
-    assert record.compliance.keys() == {"piiDetected", "piiRemoved", "gdprCompliant", "ccpaCompliant", "certifications"}
+    assert (source.type, source.url, source.sample_count) == ("file", "https://example.com/q", 40)
+    told = record.model_dump(by_alias=True)
+    assert {"type", "url", "description", "sampleCount", "collectedAt"} <= told["sources"][0].keys()
+    assert told["compliance"].keys() == {
+        *("piiDetected", "piiRemoved", "gdprCompliant", "ccpaCompliant", "certifications"),
+    }
+    assert {"license", "commercialUse", "derivativeWorks"} <= told["licensing"].keys()
+    assert client.datasets.provenance(record.dataset_id) == record  # by id as by name
+    assert client.datasets.provenance("told:1") == record
 
 
 def test_a_bad_line_fails_the_job_with_its_number_and_leaves_no_dataset(client: Client, file: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,20 +12,21 @@ import sqlalchemy.exc
 from tunery.datasets.build import Built, Standing, Watch, build_rows
 from tunery.datasets.formats import guess_format
 from tunery.datasets.operations import newest_version
-from tunery.datasets.pii.reports import pii_flags
+from tunery.datasets.origins import Origin
+from tunery.datasets.provenance import record_of_import
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
 from tunery.datasets.shapes import Shape, input_of
 from tunery.datasets.splits import Split
 from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
+from tunery.datasets.tokens import count_tokens
 from tunery.datasets.versions.contents import files_of, read_rows
 from tunery.datasets.versions.recording import Change, record_version
 from tunery.datasets.versions.rewriting import after, replace_rows
 from tunery.datasets.versions.writing import put_index, put_rows, write_version
 from tunery.datasets.views import DatasetImport
 from tunery.errors import InvalidInput, StaleState
-from tunery.kit.clock import now
 from tunery.kit.digests import sha256_json
 from tunery.kit.ids import new_id
 from tunery.kit.references import check_name
@@ -40,8 +41,15 @@ _SET_ASIDE = "quarantine.jsonl"
 _TRIES = 5
 
 
-def execute_import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
-    """Import a file and return the version. The same file and options again return the version that stands.
+def execute_import(
+    context: JobContext, wish: DatasetImport, details: Mapping[str, Any] | None = None
+) -> DatasetVersion:
+    """Import a file and return the version. The same file, options and origin again return the version that stands.
+
+    Args:
+        context: The job's.
+        wish: The file, and how it is imported.
+        details: What else the provenance record keeps of the source, such as a commit; plain JSON.
 
     Raises:
         NotFound: The file was never uploaded. RowInvalid, FormatInvalid, TooLarge, InvalidInput: nothing is visible.
@@ -51,17 +59,18 @@ def execute_import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
         raise InvalidInput("mode: merge needs key, the column by which a row is found that gives way to a new one")
     for left in reversed(range(_TRIES)):
         try:
-            return _import(context, wish)
+            return _import(context, wish, details)
         except StaleState:
             if not left:
                 raise
     raise AssertionError
 
 
-def _import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
+def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any] | None) -> DatasetVersion:
     options = wish.options.model_dump(mode="json")
     key = {"file": wish.file_digest, "format": _format(wish), "options": options}
-    import_id = sha256_json(key if wish.mode == "replace" else {**key, "mode": wish.mode})[:32]
+    said = Origin.model_validate(wish, from_attributes=True).model_dump(mode="json")
+    import_id = sha256_json(key | ({"origin": said} if wish.mode == "replace" else {"mode": wish.mode}))[:32]
     with context.session() as session:
         dataset = _dataset(session, context, wish)
         if (done := _version(session, dataset, import_id)) is not None:
@@ -85,7 +94,8 @@ def _import(context: JobContext, wish: DatasetImport) -> DatasetVersion:
             "quarantine_digest": _keep_quarantine(context, built, scratch / _SET_ASIDE),
             "quarantined": built.quarantined,
             "options": options,
-            "provenance": _provenance(wish, built, parent),
+            "provenance": record_of_import(wish, built, parent, details),
+            "total_tokens": _tokens(context, wish, files, built.shape, scratch),
         }
     source = Node("source", wish.file_digest, wish.file_name, wish.file_digest)
     kind = "import" if wish.mode == "replace" else wish.mode
@@ -141,6 +151,15 @@ def _build(
         )
 
 
+def _tokens(
+    context: JobContext, wish: DatasetImport, files: list[DatasetFile], shape: Shape, scratch: Path
+) -> int | None:
+    if wish.options.tokenizer is None:
+        return None
+    sources = TenantSources(context.ground, context.tenant_id, scratch)
+    return count_tokens(context.ground, context.tenant_id, files, shape, sources.tokenizer(wish.options.tokenizer))
+
+
 def _watch(context: JobContext) -> Watch:
     def watch(stage: str, rows: int) -> None:
         context.check_cancelled()
@@ -157,46 +176,6 @@ def _keep_quarantine(context: JobContext, built: Built, path: Path) -> str | Non
     if not built.quarantined:
         return None
     return context.ground.blobs.put(context.tenant_id, path, "application/x-ndjson").digest
-
-
-def _provenance(wish: DatasetImport, built: Built, parent: DatasetVersion | None) -> dict[str, Any]:
-    """Build R1's record. What no detector has looked at is unknown (null), never claimed."""
-    earlier = parent.provenance if parent else {"sources": [], "preprocessingSteps": []}
-    return {
-        "sources": [
-            *earlier["sources"],
-            {
-                "type": "file",
-                "url": wish.url,
-                "name": wish.file_name,
-                "digest": wish.file_digest,
-                "description": wish.description,
-                "sampleCount": built.read,
-                "collectedAt": now().isoformat(),
-            },
-        ],
-        "preprocessingSteps": [
-            *earlier["preprocessingSteps"],
-            *(step.model_dump(mode="json", by_alias=True) for step in built.steps),
-        ],
-        "qualityMetrics": {
-            "read": built.read,
-            "quarantined": built.quarantined,
-            "rowsOfErasedSubjects": built.passed_over,
-            "columns": built.columns,
-            "nearDuplicateGroups": built.split.groups,
-            "largestGroup": built.split.largest_group,
-            "similarity": built.split.similarity,
-            "leakingRows": built.split.leaking_rows,
-        },
-        "compliance": {
-            **pii_flags(built.steps, parent.provenance["compliance"] if parent else None),
-            "gdprCompliant": None,
-            "ccpaCompliant": None,
-            "certifications": [],
-        },
-        "licensing": {"license": wish.license, "commercialUse": None, "derivativeWorks": None},
-    }
 
 
 def _dataset(session: TenantSession, context: JobContext, wish: DatasetImport) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunery.datasets.imports import execute_import
+from tunery.datasets.licensing.expressions import license_of_card
 from tunery.datasets.sources.obtaining import obtain_source
 from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.changing import compact_dataset, delete_rows, restore_version
@@ -31,11 +32,12 @@ def fetch_dataset(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
         file_name=found.file_name,
         options=wish.options,
         mode=wish.mode,
-        license=wish.license or (found.license or "")[:100] or None,
+        source_type=wish.source.source,
+        license=wish.license or license_of_card(found.license),
         url=found.url,
         description=wish.description,
     )
-    return _told(execute_import(context, file))
+    return _told(execute_import(context, file, found.details))
 
 
 @job("datasets.delete_rows")

@@ -9,6 +9,7 @@ from fastapi import Query
 from tunery import audit
 from tunery.datasets import operations
 from tunery.datasets.inspection import Findings
+from tunery.datasets.provenance import provenance_of
 from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.diffing import diff_versions
 from tunery.datasets.views import (
@@ -154,14 +155,7 @@ def list_sanitizers(call: Call) -> list[SanitizerView]:
 def provenance(call: Call, name: str, version: str | None = Query(None, max_length=40)) -> Provenance:
     """Show where a version came from and what was done to it."""
     found = _version(call, name, version)
-    return Provenance(
-        dataset_id=found.dataset_id,
-        dataset_name=found.dataset.name,
-        dataset_version=str(found.version),
-        checksum=found.digest,
-        total_samples=found.total_samples,
-        **found.provenance,
-    )
+    return provenance_of(call.session, found)
 
 
 def _start(call: Call, verb: str, name: str, payload: dict[str, Any], **details: Any) -> JobStarted:

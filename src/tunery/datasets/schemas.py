@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tunery.datasets.formats import IMPORTERS
 from tunery.datasets.formats.encodings import check_encoding
+from tunery.datasets.origins import Origin
 from tunery.datasets.quarantine import OnError
 from tunery.datasets.sanitize import SANITIZERS, SanitizeStep
 from tunery.datasets.shapes import ColumnMap
@@ -63,6 +64,14 @@ class RowOptions(BaseModel):
         True, description="Whether rows are found again by the identifiers in them, for tracing and erasure."
     )
 
+    tokenizer: str | None = Field(
+        None,
+        min_length=1,
+        max_length=300,
+        description="Whose tokens the provenance record counts: a model, as `model.base_model` names it, or an "
+        "uploaded tokenizer.json as `file:DIGEST.json`; none: they are not counted.",
+    )
+
     @field_validator("validation_split", "test_split", mode="before")
     @classmethod
     def _is_a_share(cls, value: Any) -> Any:
@@ -108,15 +117,12 @@ class ImportOptions(RowOptions):
     seed: int = Field(0, ge=0, lt=2**63, description="Which of the possible splits.")
 
 
-class TrainingData(RowOptions):
+class TrainingData(RowOptions, Origin):
     """The recipe's section ``training_data``: R5's four keys, and what they leave open."""
 
     source: Literal["file"] = Field("file", description="Where the rows come from.")
     path: str = Field(min_length=1, description="Path of the file, from the recipe's folder where it is relative.")
     name: str | None = Field(None, description="Name of the dataset; none: the file's name.")
-    license: str | None = Field(None, max_length=100, description="SPDX id of the data's licence, such as `MIT`.")
-    url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")
-    description: str = Field("", max_length=10_000, description="What the data is, for the provenance record.")
 
     @field_validator("name")
     @classmethod

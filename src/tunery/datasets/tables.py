@@ -53,6 +53,7 @@ class DatasetVersion(Identified, TenantOwned, Base):
     shape: Mapped[str] = mapped_column(sa.String(20))
     rows: Mapped[dict[str, Any]]
     total_samples: Mapped[int] = mapped_column(sa.BigInteger)
+    total_tokens: Mapped[int | None] = mapped_column(sa.BigInteger)
     size_bytes: Mapped[int] = mapped_column(sa.BigInteger)
     source_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
     source_subjects_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())

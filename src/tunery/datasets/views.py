@@ -7,6 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tunery.datasets.licensing.expressions import License
+from tunery.datasets.licensing.verdicts import LicenseVerdict
+from tunery.datasets.origins import Origin
+from tunery.datasets.sanitize import PreprocessingStep
 from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.sources import Source
 from tunery.platform.http import Camel
@@ -29,7 +33,7 @@ __all__ = [
 ]
 
 
-class DatasetImport(Camel):
+class DatasetImport(Origin, Camel):
     """A wish to import an uploaded file as a new version of a dataset; the dataset is made if it is new."""
 
     name: str = Field(max_length=96, description="Name of the dataset.")
@@ -41,9 +45,6 @@ class DatasetImport(Camel):
         description="Whether the file's rows make up the version alone, come to those of the newest version, or come "
         "to them with equal keys replaced. Appending and merging leave the other rows, and all splits, as they are.",
     )
-    license: str | None = Field(None, max_length=100, description="SPDX id of the data's licence.")
-    url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")
-    description: str = Field("", max_length=10_000, description="What the data is.")
 
 
 class DatasetFetch(Camel):
@@ -53,9 +54,7 @@ class DatasetFetch(Camel):
     source: Source = Field(description="A split of a dataset of the Hub, or a file at a public web address.")
     options: ImportOptions = Field(default_factory=ImportOptions, description="As in a recipe's training_data.")
     mode: Literal["replace", "append", "merge"] = Field("replace", description="As in an import.")
-    license: str | None = Field(
-        None, max_length=100, description="SPDX id of the licence; none: the card's of the Hub."
-    )
+    license: License | None = Field(None, description="SPDX expression of the licence; none: the card's of the Hub.")
     description: str = Field("", max_length=10_000, description="What the data is.")
 
 
@@ -153,19 +152,53 @@ class DifferenceView(Camel):
     rows: list[RowChangeView] = Field(description="Some of the rows that differ, by their ids.")
 
 
+class SourceRecord(Camel):
+    """A source of a version's rows."""
+
+    type: str = Field(description="file, url, hub, croissant, web_scrape, public_dataset, licensed, ...")
+    url: str | None
+    name: str = Field(description="Name of its file.")
+    description: str
+    license: str | None = Field(description="SPDX expression.")
+    digest: str = Field(description="SHA-256 of the file, by which it is kept.")
+    sample_count: int = Field(description="Rows that were read from it, before sanitising.")
+    collected_at: datetime = Field(description="As whoever brought it says; else when it was imported.")
+    imported_at: datetime
+    details: dict[str, Any] = Field(description="What else is known, such as the commit that was fetched.")
+
+
+class ComplianceFlags(Camel):
+    """What is known of persons and laws; null where nobody looked."""
+
+    pii_detected: bool | None
+    pii_removed: bool | None = Field(description="Whether all that was found was redacted; null if nothing was found.")
+    gdpr_compliant: bool | None
+    ccpa_compliant: bool | None
+    certifications: list[str]
+
+
 class Provenance(Camel):
     """Where a dataset version came from and what was done to it (R1)."""
 
+    id: str = Field(description="Id of the version.")
+    tenant_id: str
     dataset_id: str
     dataset_name: str
     dataset_version: str
-    checksum: str
-    total_samples: int
-    sources: list[dict[str, Any]]
-    preprocessing_steps: list[dict[str, Any]]
+    sources: list[SourceRecord]
+    collection_date: datetime = Field(description="When the newest of the sources was collected.")
+    preprocessing_steps: list[PreprocessingStep]
     quality_metrics: dict[str, Any]
-    compliance: dict[str, Any]
-    licensing: dict[str, Any]
+    compliance: ComplianceFlags
+    licensing: LicenseVerdict
+    total_samples: int
+    total_tokens: int | None = Field(description="Null where no tokenizer was named.")
+    checksum: str = Field(description="SHA-256 over the sorted pairs of row id and row hash.")
+    storage_path: str = Field(description="The version's entry in the dataset's Delta log, below the tenant's tables.")
+    storage_size: int = Field(description="Bytes of its files.")
+    created_at: datetime
+    updated_at: datetime
+    last_validated_at: datetime | None = Field(description="When its compliance was last looked at; null: never.")
 
 
 class SanitizerView(Camel):

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunery.datasets.imports import execute_import
+from tunery.datasets.licensing.expressions import NOT_STATED
+from tunery.datasets.licensing.verdicts import licence_verdict
+from tunery.datasets.operations import resolve_version as resolve_dataset
+from tunery.datasets.origins import Origin
 from tunery.datasets.views import DatasetImport
 from tunery.evaluation.operations import create_evaluation, keep_comparison, measure_difference
 from tunery.evaluation.runs import execute_evaluation
@@ -62,9 +66,7 @@ def import_data(context: JobContext, work: Work) -> dict[str, Any]:
         file_digest=work.inputs[section.path],
         file_name=section.file_name,
         options=section.import_options(recipe.sanitize, recipe.seed),
-        license=section.license,
-        url=section.url,
-        description=section.description,
+        **{name: getattr(section, name) for name in Origin.model_fields},
     )
     version = execute_import(context, wish)
     rows = ", ".join(f"{count} {split}" for split, count in version.rows.items())
@@ -117,16 +119,23 @@ def register(context: JobContext, work: Work) -> dict[str, Any]:
     recipe, run = work.recipe, work.outcomes["train"]
     files = [ArtifactFile(**file) for file in run["files"]]
     prepared = prepare_version(context.ground, context.tenant_id, files)
-    wish = RegisterVersion(
-        files=files,
-        version=recipe.model.version,
-        description=recipe.model.description,
-        tags=recipe.model.tags,
-        license=recipe.model.license,
-        metadata={"training": run["metrics"], "method": recipe.method, "recipe_key": work.outcomes["key"]["key"]},
-    )
     with context.session() as session:
         base = resolve_version(session, work.outcomes["base"]["version_id"])
+        sources = resolve_dataset(session, work.outcomes["import"]["version_id"]).provenance["sources"]
+        licensing = licence_verdict(sources, base.model.license or NOT_STATED, recipe.model.license)
+        wish = RegisterVersion(
+            files=files,
+            version=recipe.model.version,
+            description=recipe.model.description,
+            tags=recipe.model.tags,
+            license=recipe.model.license,
+            metadata={
+                "training": run["metrics"],
+                "method": recipe.method,
+                "recipe_key": work.outcomes["key"]["key"],
+                "licensing": licensing.model_dump(mode="json", by_alias=True),
+            },
+        )
         version = register_version(
             session,
             context.ground,
@@ -145,7 +154,8 @@ def register(context: JobContext, work: Work) -> dict[str, Any]:
         "version": version.version,
         "kind": version.kind,
         "digest": version.manifest_digest,
-        "detail": f"{version.reference}, {format_bytes(version.size_bytes)}, sha256:{version.manifest_digest[:12]}",
+        "detail": f"{version.reference}, {format_bytes(version.size_bytes)}, sha256:{version.manifest_digest[:12]}"
+        + ("" if licensing.verdict == "pass" else f"; licences: {licensing.verdict}, {licensing.reasons[0].text}"),
     }
 
 

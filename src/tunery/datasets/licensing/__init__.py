@@ -6,7 +6,3 @@
 
 A reading of the licences' texts by engineers, not legal advice: ``review`` means that a person must look.
 """
-
-from tunery.datasets.licensing.verdicts import LicenseVerdict, licence_verdict
-
-__all__ = ["LicenseVerdict", "licence_verdict"]

@@ -87,6 +87,7 @@ def _change(
     columns: dict[str, Any] = {
         "shape": like.shape,
         "options": like.options,
+        "total_tokens": like.total_tokens if kind in ("compact", "restore") else None,
         "provenance": like.provenance
         | {"preprocessingSteps": [*like.provenance["preprocessingSteps"], {**step, "parameters": {}}]},
     }
