@@ -15,6 +15,7 @@ ROOMS = (
     "identity",
     "lineage",
     "datasets",
+    "datasets.query",
     "registry",
     "inference",
     "training",

@@ -88,6 +88,10 @@ class Settings(BaseSettings):
         [], description="Host names that data may be fetched from by URL though their addresses are not public."
     )
     max_row_bytes: int = Field(10_000_000, gt=0, description="Longest line of a data file, in bytes.")
+    query_seconds: float = Field(60, gt=0, le=3600, description="Seconds that a query over datasets may take.")
+    query_memory_bytes: int = Field(
+        1_000_000_000, ge=100_000_000, description="Memory that a query over datasets may take, in bytes."
+    )
     idempotency_seconds: float = Field(
         86_400, gt=0, description="Seconds during which a call repeated with its key gets the first answer."
     )

@@ -154,3 +154,15 @@ def test_dat_13_the_command_line_appends_deletes_restores_tags_and_compares(
     assert len(run("rows", f"changed@{versions[-1]['createdAt']}", "--limit", "100")) == 40
     for words in (("diff", "changed", "other"), ("restore", "changed"), ("tag", "changed", "7"), ("compact", "none")):
         assert tunery("datasets", *words)[0] != 0
+
+
+def test_dat_09_a_select_is_answered_by_the_sdk_and_the_command_line(
+    client: Client, tunery: Callable[..., tuple[int, Any, str]], file: Path
+) -> None:
+    client.jobs.wait(client.datasets.import_(file, name="counted-rows").job_id)
+    found = client.datasets.query('select count(*) as n, max(line) from "counted-rows"')
+    assert ([column.name for column in found.columns], found.rows) == (["n", "max(line)"], [[40, 40]])
+    code, shown, _ = tunery("datasets", "query", 'from "counted-rows:1"', "--limit", "3")
+    assert (code, len(shown["rows"]), shown["truncated"]) == (0, 3, True)
+    code, _, error = tunery("datasets", "query", "drop table x")
+    assert (code, "one SELECT" in error) == (2, True)

@@ -79,6 +79,7 @@ def _right(things: Things) -> dict[str, dict[str, Any]]:
         "datasets.import": {"name": "odd", "fileDigest": things.file, "fileName": "rows.jsonl"},
         "datasets.delete_rows": {"rowIds": ["0"]},
         "datasets.restore": {"version": "1"},
+        "datasets.query": {"sql": "no question"},
         "datasets.tag": {"tag": "odd"},
         "datasets.fetch": {"name": "odd", "source": {"source": "url", "path": "http://127.0.0.1:9/rows.jsonl"}},
         "datasets.inspect": {"fileDigest": things.file, "fileName": "rows.jsonl"},

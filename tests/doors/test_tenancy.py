@@ -87,6 +87,7 @@ def test_a_thing_named_in_a_body_is_to_others_as_if_it_did_not_exist(
             for data in (things.dataset, things.dataset_version_id, f"{things.dataset}:1")
         ),
         *(("runs", {"name": "x", "dataset": data, "base": own["id"]}) for data in (things.dataset,)),
+        ("datasets/query", {"sql": f'from "{things.dataset}"'}),
         ("evaluations/compare", {"baselineId": things.other_evaluation_id, "candidateId": things.evaluation_id}),
         ("gates/own/check", {"version": things.version_id}),
         ("gates/own/check", {"version": own["id"], "evaluationId": things.evaluation_id}),
@@ -221,7 +222,7 @@ def _with_invented(body: Any, things: Things) -> Any:
         return {key: _with_invented(value, things) for key, value in body.items()}
     if isinstance(body, list):
         return [_with_invented(value, things) for value in body]
-    name = re.split(r"[/:]", body.removeprefix("acme/"))[0] if isinstance(body, str) else ""
+    name = re.split(r'[/:"]', body.removeprefix("acme/").removeprefix('from "'))[0] if isinstance(body, str) else ""
     return body.replace(name, _invent(name)) if name in _values(things) else body
 
 
@@ -258,7 +259,7 @@ def _words(value: Any) -> Iterator[str]:
         for each in value:
             yield from _words(each)
     elif isinstance(value, str):
-        yield from (part for part in re.split(r"[/:]", value) if len(part) > 6)
+        yield from (part for part in re.split(r'[/:"]', value) if len(part) > 6)
 
 
 def _rows(door: Door) -> dict[str, list[Any]]:

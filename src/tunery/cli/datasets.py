@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.table import Table
 
 from tunery.cli.noun import Limit, Noun, Offset
-from tunery.cli.output import Output, plain, sheet, table
+from tunery.cli.output import Output, plain, plain_text, sheet, table
 from tunery.cli.transfers import watching
 from tunery.cli.waiting import Wait, finish
 from tunery.client import Client
@@ -260,6 +261,22 @@ def rows(
         found = client.datasets.rows(reference, split=split, limit=limit, offset=offset)
     shown = [item | {"row": json.dumps(item["row"], ensure_ascii=False)} for item in plain(found)]
     return Output(plain(found), table(shown, "line", "split", "rowId", "row").shown)
+
+
+@noun.command("query", example="tunery datasets query 'select split, count(*) from addresses group by split'")
+def query(
+    sql: Annotated[str, typer.Argument(help='One SELECT; tables are datasets by name: addresses, "addresses:2".')],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most rows of the answer.")] = 100,
+) -> Output:
+    """Answer a SELECT over datasets; it reads the versions that it names, and changes nothing."""
+    with Client() as client:
+        found = client.datasets.query(sql, limit=limit)
+    names = [column.name for column in found.columns]
+    shown = Table(*map(plain_text, names), box=None, pad_edge=False, header_style="bold")
+    for row in found.rows:
+        shown.add_row(*(plain_text(value if isinstance(value, str) else json.dumps(value)) for value in row))
+    more = [f"only the first {len(found.rows)} rows are shown"] if found.truncated else []
+    return Output(plain(found), shown, [*more])
 
 
 @noun.command("sanitizers", example="tunery datasets sanitizers near_deduplicate")

@@ -11,6 +11,7 @@ from tunery.client.files import Files, Watch
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import Transport, path_of
 from tunery.datasets.inspection import Findings
+from tunery.datasets.query.schemas import QueryResult
 from tunery.datasets.views import (
     DatasetVersionView,
     DatasetView,
@@ -155,6 +156,17 @@ class Datasets(Noun):
             raise InvalidInput(f"{before} and {after} are of two datasets; only versions of one can be compared")
         path, query = path_of("datasets", name, "diff"), {"before": old, "after": new}
         return view(DifferenceView, self._get(path, **query, limit=limit, offset=offset))
+
+    def query(self, sql: str, *, limit: int = 100) -> QueryResult:
+        """Answer a SELECT over datasets; it reads the versions that it names, and changes nothing.
+
+        Args:
+            sql: Tables are datasets by name, quoted where that is no plain word: ``"name:2"``, ``"name:gold"``. Their
+                columns are row_id, split, line and those of the rows; nested ones are JSON.
+            limit: Most rows of the answer, up to 10,000; page with SQL's own LIMIT and OFFSET.
+        """
+        wish = {"sql": sql, "limit": limit}
+        return view(QueryResult, self._send("POST", path_of("datasets", "query"), wish, keyed=False))
 
     def inspect(
         self,
