@@ -4,17 +4,23 @@ Each part runs in a process of its own, so that its peak of memory is its own:
 
     near        near_deduplicate on a million rows of about 1,000 characters, a tenth of them near-copies
     steps       every row-local sanitising step with its defaults, in MB/s of one core
+    import      a file of ``--megabytes`` of JSON lines of about 500 bytes, a tenth of them copies, from the store to a
+                version: with exact de-duplication alone, with the subject index, with personal data redacted
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 MB = 1e6
@@ -24,15 +30,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="+", choices=sorted(PARTS))
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--megabytes", type=int, default=1_000)
+    parser.add_argument("--test-split", type=float, default=0.0)
+    parser.add_argument("--only", choices=[*WAYS], help="this way of importing alone")
+    parser.add_argument("--scratch", type=Path, help="where stores are made; none: the system's temporary folder")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     for part in arguments.part:
-        if arguments.child:
-            PARTS[part](arguments.rows)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"{part}: peak memory {peak:,.0f} MiB", flush=True)
-        else:
-            subprocess.run([sys.executable, __file__, part, "--rows", str(arguments.rows), "--child"], check=True)
+        if not arguments.child:
+            others = [value for value in sys.argv[1:] if value not in PARTS]
+            subprocess.run([sys.executable, __file__, part, *others, "--child"], check=True)
+            continue
+        PARTS[part](arguments)
+        peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        print(f"{part}: peak memory {peaks[0]:,.0f} MiB, of the largest of its processes {peaks[1]:,.0f}", flush=True)
 
 
 def make_texts(count: int, seed: int = 1) -> Iterator[str]:
@@ -55,12 +67,12 @@ def make_texts(count: int, seed: int = 1) -> Iterator[str]:
         yield " ".join(words)
 
 
-def near(count: int) -> None:
+def near(arguments: argparse.Namespace) -> None:
     from tunery.datasets.rows import Row
     from tunery.datasets.sanitize import Sanitation, SanitizeStep
     from tunery.datasets.sanitize.near_deduplicate import NearDeduplicate
 
-    size = 0
+    size, count = 0, arguments.rows
 
     def rows() -> Iterator[Row]:
         nonlocal size
@@ -85,11 +97,13 @@ def near(count: int) -> None:
     )
 
 
-def steps(count: int) -> None:
+def steps(arguments: argparse.Namespace) -> None:
     from tunery.datasets.rows import Row
     from tunery.datasets.sanitize import SANITIZERS, Sanitation
 
-    rows = [Row(str(number), number, {"text": text}) for number, text in enumerate(make_texts(min(count, 20_000)))]
+    rows = [
+        Row(str(number), number, {"text": text}) for number, text in enumerate(make_texts(min(arguments.rows, 20_000)))
+    ]
     size = sum(len(row.values["text"]) for row in rows)
     needed: dict[str, dict[str, Any]] = {
         "strip_keys": {"keys": ["name"]},
@@ -103,7 +117,99 @@ def steps(count: int) -> None:
             print(f"{name}: {size / (time.process_time() - start) / MB:,.1f} MB/s of a core", flush=True)
 
 
-PARTS = {"near": near, "steps": steps}
+class House:
+    """A tenant's store and database in a fresh home."""
+
+    def __init__(self, folder: Path) -> None:
+        import sqlalchemy as sa
+
+        from tunery.identity.operations import bootstrap
+        from tunery.identity.tables import Tenant
+        from tunery.platform.db.migrate import migrate
+        from tunery.platform.ground import Ground
+        from tunery.platform.telemetry import configure_logging
+        from tunery.rooms import load_rooms
+        from tunery.settings import Settings
+
+        load_rooms()
+        settings = Settings(home=folder / "home", log_level="warning", _env_file=None)
+        configure_logging(settings)
+        migrate(settings)
+        self.ground = Ground.build(settings)
+        bootstrap(self.ground)
+        with self.ground.database.system_session("a benchmark looks for the local tenant") as session:
+            self.tenant_id = session.scalars(sa.select(Tenant.id)).one()
+
+    def import_file(self, path: Path, **options: Any) -> Any:
+        """Return the version that a file becomes, as a job makes it."""
+        from tunery.datasets.imports import execute_import
+        from tunery.datasets.views import DatasetImport
+        from tunery.kit.ids import new_id
+        from tunery.platform.jobs import Job, JobContext
+
+        digest = self.ground.blobs.put(self.tenant_id, path).digest
+        wish = DatasetImport(name=f"d-{new_id()}", file_digest=digest, file_name="rows.jsonl", options=options)
+        lease = new_id()
+        with self.ground.database.session(self.tenant_id) as session:
+            job = Job(kind="benchmark", payload={}, status="running", lease_token=lease, created_by="benchmark")
+            session.add(job)
+            session.flush()
+        start, before = time.perf_counter(), os.times()
+        version = execute_import(JobContext(self.ground, job, lease, lambda: False), wish)
+        after = os.times()
+        self.seconds = time.perf_counter() - start
+        self.own = after.user + after.system - before.user - before.system
+        self.cpu = self.own + sum(after[2:4]) - sum(before[2:4])
+        return version
+
+
+def write_lines(path: Path, size: int) -> int:
+    """Write JSON lines of about 500 bytes, a tenth of them copies, every third with an e-mail address; count them."""
+    rng, count, kept = random.Random(2), 0, [b""] * 1_000
+    texts = [text[:380] for text in make_texts(5_000)]
+    with path.open("wb") as file:
+        while file.tell() < size:
+            count += 1
+            if count % 10 == 0:
+                file.write(rng.choice(kept))
+                continue
+            text = texts[rng.randrange(5_000)]
+            prompt = f"case {rng.getrandbits(60):x}: {text[:200]}"
+            if count % 3 == 0:
+                prompt += f" from {text[:5].strip()}.{rng.randrange(10**6)}@example.com"
+            row = {"prompt": prompt, "completion": text[200:], "source": "synthetic", "n": count}
+            line = json.dumps(row).encode() + b"\n"
+            kept[count % len(kept)] = line
+            file.write(line)
+    return count
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "deduplicate": {"sanitize": [{"step": "deduplicate"}], "subject_index": False},
+    "deduplicate, subject index": {"sanitize": [{"step": "deduplicate"}]},
+    "deduplicate, redact_pii, subject index": {"sanitize": [{"step": "deduplicate"}, {"step": "redact_pii"}]},
+}
+
+
+def import_(arguments: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+        path = Path(folder) / "rows.jsonl"
+        count = write_lines(path, arguments.megabytes * 1_000_000)
+        house = House(Path(folder))
+        for name, options in WAYS.items():
+            if arguments.only in (None, name):
+                splits = {"validation_split": 0, "test_split": arguments.test_split}
+                version = house.import_file(path, **options, **splits)
+                size, left = path.stat().st_size / MB, version.total_samples
+                print(
+                    f"import: {name}: {size:,.0f} MB, {count:,} rows, {left:,} left: {house.seconds:,.0f} s, "
+                    f"{size / house.seconds:,.1f} MB/s; {house.cpu:,.0f} s of a core, of them {house.own:,.0f} here; "
+                    f"load {os.getloadavg()[0]:.1f}",
+                    flush=True,
+                )
+
+
+PARTS = {"near": near, "steps": steps, "import": import_}
 
 
 if __name__ == "__main__":

@@ -1,27 +1,30 @@
 """From a file to the rows of a version: read, name, shape, sanitise, split.
 
 The rows pass twice: first from the source file into a staging file, for the split can only be told when all rows are
-known; then from there to where they are wanted. Only ids, splits and what the split compares are held in memory.
+known; then from there to where they are wanted. Of the rows only digests of their ids are held in memory, and what the
+split needs where there is one. A long file of lines is read by several processes (``reading``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TypeVar
 
-from tunery.datasets.formats import Record
-from tunery.datasets.quarantine import Quarantine, RowFault, read_records
-from tunery.datasets.rows import Row, RowIds
+from tunery.datasets.quarantine import Quarantine
+from tunery.datasets.reading import Reading, share_with
+from tunery.datasets.rows import RowIds
 from tunery.datasets.sanitize import PreprocessingStep, Sanitation, Sources
 from tunery.datasets.schemas import ImportOptions
-from tunery.datasets.shapes import Shape, Shaper
+from tunery.datasets.shapes import Shape
 from tunery.datasets.splits import Split, SplitReport, split_rows
 from tunery.datasets.staging import Staged, stage_rows
 from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.versions.row_files import StoredRow
+from tunery.datasets.workers import Workers
 from tunery.errors import InvalidInput
 
 __all__ = ["Built", "Standing", "Watch", "build_rows"]
@@ -50,7 +53,7 @@ class Built:
     """
 
     staged: Staged
-    splits: Sequence[Split]
+    splits: Iterable[Split]
     shape: Shape
     columns: dict[str, str | list[str]]
     read: int
@@ -113,36 +116,28 @@ def build_rows(
             policy is to stop. InvalidInput: mixed shapes, no rows left, or too few to split.
     """
     standing = standing or Standing()
-    shaper, ids = Shaper(options.columns), RowIds(options.key, () if standing.replaced else standing.splits)
     subjects = subjects or SubjectWatch()
-    quarantine.on_refused = subjects.refused
-    records = read_records(source, format_name, max_row_bytes, quarantine, options.encoding)
-    rows = _counted("read", _usable_rows(records, shaper, ids, quarantine, subjects), watch)
-    first = next(rows, None)
-    if first is None:
-        reasons = "; ".join(f"line {row.line}: {row.reason}" for row in quarantine.first[:3])
-        raise InvalidInput(f"the file has no usable row{f' ({reasons})' if reasons else ''}")
-    shape = shaper.maps[0].shape
-    if standing.shape not in (None, shape):
-        raise InvalidInput(f"the file has {shape} rows, the dataset {standing.shape} rows; import it as one of its own")
-    sanitation = Sanitation(options.sanitize, shape, sources)
-    staged = stage_rows(scratch / "staged.arrow", sanitation.run(chain([first], rows)), shape)
-    columns = shaper.finish()
-    if not staged.row_ids:
+    ids = RowIds(options.key, () if standing.replaced else standing.splits)
+    reading = Reading(source, format_name, options, max_row_bytes, quarantine, subjects, ids)
+    with Workers.for_file(source, format_name) as workers:
+        rows = _counted("read", reading.rows(workers), watch)
+        first = next(rows, None)
+        if first is None:
+            reasons = "; ".join(f"line {row.line}: {row.reason}" for row in quarantine.first[:3])
+            raise InvalidInput(f"the file has no usable row{f' ({reasons})' if reasons else ''}")
+        shape = reading.shaper.maps[0].shape
+        if standing.shape not in (None, shape):
+            raise InvalidInput(
+                f"the file has {shape} rows, the dataset {standing.shape} rows; import it as one of its own"
+            )
+        sanitation = Sanitation(options.sanitize, shape, sources)
+        sane = sanitation.run(chain([first], rows), share_with(workers) if workers.count else None)
+        staged = stage_rows(scratch / "staged.arrow", sane, shape)
+    columns = reading.shaper.finish()
+    if not len(staged):
         raise InvalidInput("the sanitising steps left no row; loosen them")
-    watch("split", len(staged.row_ids))
-    # Rows that stand come first; one that comes again keeps its place and split, and is compared as it now is.
-    inputs = standing.inputs | dict(zip(staged.row_ids, staged.inputs, strict=True))
-    dealt, report = split_rows(
-        [*inputs],
-        [*inputs.values()],
-        seed=options.seed,
-        validation=options.validation_split,
-        test=options.test_split,
-        settled=[*standing.splits.values()],
-    )
-    split_of = dict(zip(inputs, dealt, strict=True))
-    splits = [split_of[row_id] for row_id in staged.row_ids]
+    watch("split", len(staged))
+    splits, report = _dealt(staged, standing, options)
     return Built(
         staged=staged,
         splits=splits,
@@ -156,20 +151,18 @@ def build_rows(
     )
 
 
-def _usable_rows(
-    records: Iterator[Record], shaper: Shaper, ids: RowIds, quarantine: Quarantine, subjects: SubjectWatch
-) -> Iterator[Row]:
-    for record in records:
-        if (about := subjects.row(record.values, record.line)) is None:
-            continue
-        try:
-            values = shaper.shape(record.values, record.line)
-            row = Row(ids.name(record.values, record.line), record.line, values, about)
-        except RowFault as fault:
-            quarantine.refuse_record(record, fault)
-            continue
-        if not shaper.mixed:  # a mixed file is refused when it has been read, so that the message can name lines
-            yield row
+def _dealt(staged: Staged, standing: Standing, options: ImportOptions) -> tuple[Iterable[Split], SplitReport]:
+    """Return the split of each row, in order, and the report."""
+    deal = partial(split_rows, seed=options.seed, validation=options.validation_split, test=options.test_split)
+    if not standing.splits:
+        if not (options.validation_split or options.test_split):
+            return repeat("train"), SplitReport.of_train(len(staged))
+        return deal(staged.row_ids, staged.inputs)
+    # Rows that stand come first; one that comes again keeps its place and split, and is compared as it now is.
+    inputs = standing.inputs | dict(zip(staged.row_ids, staged.inputs, strict=True))
+    dealt, report = deal([*inputs], [*inputs.values()], settled=[*standing.splits.values()])
+    split_of = dict(zip(inputs, dealt, strict=True))
+    return [split_of[row_id] for row_id in staged.row_ids], report
 
 
 def _counted(stage: str, rows: Iterator[Item], watch: Watch) -> Iterator[Item]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,14 +51,31 @@ class RowIds:
 
     Attributes:
         count: Rows named so far.
+        digest: Of the content of the row named last; empty with a key.
     """
 
     def __init__(self, key: str | None, taken: Collection[str] = ()) -> None:
         self.count = 0
+        self.digest = b""
         self._key = key
         self._taken = taken
         self._lines: dict[str, int] = {}
         self._copies: Counter[bytes] = Counter()
+
+    def knows(self, keys: Iterable[str]) -> bool:
+        """Tell whether rows are named by a key, and any of these came before."""
+        return self._key is not None and any(key in self._lines or key in self._taken for key in keys)
+
+    def take(self, row_id: str, digest: bytes, line: int) -> bool:
+        """Name a row as another process did, which knew a part of the file only; false: its content came before."""
+        if self._key is not None:
+            self._lines[row_id] = line
+        elif digest in self._copies or row_id in self._taken:
+            return False
+        else:
+            self._copies[digest] = 1
+        self.count += 1
+        return True
 
     def name(self, values: dict[str, Any], line: int) -> str:
         """Return the id of an imported row. Raises: RowFault: its key is missing, no plain value, or not unique."""
@@ -68,7 +85,7 @@ class RowIds:
 
     def _by_content(self, values: dict[str, Any]) -> str:
         content = canonical_json(values)
-        digest = blake3(content).digest(16)
+        digest = self.digest = blake3(content).digest(16)
         while True:
             copy = self._copies[digest]
             self._copies[digest] += 1

@@ -143,6 +143,9 @@ class _Reading:
         return shaped
 
 
+Sightings: TypeAlias = list[tuple[ColumnMap, int, list[int]]]
+
+
 @dataclass
 class _Seen:
     count: int = 0
@@ -154,13 +157,14 @@ class Shaper:
 
     Args:
         columns: The declared map; without it each row's columns are matched against the rules.
+        shape: The shape of rows that came before these, elsewhere.
     """
 
-    def __init__(self, columns: Columns | None = None) -> None:
+    def __init__(self, columns: Columns | None = None, shape: Shape | None = None) -> None:
         self._declared = ColumnMap.declared(columns) if columns else None
         self._readings: dict[tuple[str, ...], _Reading] = {}
         self._seen: dict[ColumnMap, _Seen] = {}
-        self._shapes: set[Shape] = set()
+        self._shapes: set[Shape] = {shape} if shape else set()
 
     def shape(self, values: dict[str, Any], line: int) -> dict[str, Any]:
         """Return the row in its shape. Raises: RowFault: it has none, or its content does not fit it."""
@@ -185,6 +189,18 @@ class Shaper:
     def mixed(self) -> bool:
         """Whether rows of more than one shape came by, so that ``finish`` will refuse the file."""
         return len(self._shapes) > 1
+
+    def seen(self) -> Sightings:
+        """Return how many rows each map read, and the lines of the first."""
+        return [(found, seen.count, seen.lines) for found, seen in self._seen.items()]
+
+    def add(self, later: Sightings) -> None:
+        """Add what was seen of rows that come after these."""
+        for found, count, lines in later:
+            self._shapes.add(found.shape)
+            seen = self._seen.setdefault(found, _Seen())
+            seen.count += count
+            seen.lines = (seen.lines + lines)[:3]
 
     @property
     def maps(self) -> list[ColumnMap]:

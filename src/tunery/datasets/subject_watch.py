@@ -59,6 +59,15 @@ class SubjectWatch:
         identifiers = Identifiers(secrets.newest(tenant_id, PURPOSE), columns) if indexed else None
         return cls(identifiers, forgotten, listed)
 
+    def blank(self) -> SubjectWatch:
+        """Return one that looks for the same people and has seen no row."""
+        return SubjectWatch(self._identifiers, self._forgotten, self._listed)
+
+    def add(self, passed_over: int, entries: Sequence[tuple[bytes, int]]) -> None:
+        """Add what another has seen."""
+        self.passed_over += passed_over
+        self.entries += entries
+
     def row(self, values: dict[str, Any], line: int) -> str | None:
         """Note a row; return its entries in hex, one behind the other, or None if it is to be left out."""
         if self._listed and any(entry in self._listed for each in self._forgotten for entry in each.of_row(values)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class EntityDetector:
         return found
 
 
+@lru_cache(1)
 def _loaded(model: str) -> Any:
     spacy = require("spacy", "pii")
     if not (spacy.util.is_package(model) or (Path(model) / "config.cfg").is_file()):

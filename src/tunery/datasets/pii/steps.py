@@ -12,12 +12,11 @@ from tunery.datasets.pii import Detector
 from tunery.datasets.pii.redaction import Action, Redactor
 from tunery.datasets.pii.reports import detector_report
 from tunery.datasets.rows import Row
-from tunery.datasets.sanitize import SanitizeStep, Sources, Tally
+from tunery.datasets.sanitize import SAMPLES, SanitizeStep, Sources, Tally
 from tunery.datasets.shapes import Shape
 
 __all__ = ["RedactingStep"]
 
-_SAMPLES = 3
 _DRAWN = 2**32
 
 
@@ -68,7 +67,7 @@ class RedactingStep(SanitizeStep):
 
             def report(kind: str, path: str, masked: str, row_id: str = row.row_id, found: list[str] = found) -> None:
                 found.append(f"found {kind}")
-                if len(shown := tally.details.setdefault(f"samples {kind}", [])) < _SAMPLES:
+                if len(shown := tally.details.setdefault(f"samples {kind}", [])) < SAMPLES:
                     shown.append({"row": row_id, "path": path, "text": masked[:200]})
 
             tally.counts["rows"] += 1

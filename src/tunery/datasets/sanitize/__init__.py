@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby, pairwise
 from pathlib import Path
 from pkgutil import iter_modules
 from time import perf_counter
@@ -26,16 +27,21 @@ from tunery.kit.clock import now
 from tunery.plugins import Registry
 
 __all__ = [
+    "SAMPLES",
     "SANITIZERS",
     "Evaluations",
     "HeldOut",
     "PreprocessingStep",
     "Sanitation",
     "SanitizeStep",
+    "Share",
     "Sources",
     "Tally",
     "joined_text",
 ]
+
+SAMPLES = 3
+"""Most of what a list among a tally's details shows."""
 
 _EXAMPLES = 5
 _MOST_HELD_OUT = 100_000_000
@@ -75,7 +81,10 @@ class Tally:
         self.affected += later.affected
         self.examples = (self.examples + later.examples)[:_EXAMPLES]
         self.counts += later.counts
-        self.details |= later.details
+        for name, detail in later.details.items():
+            mine = self.details.get(name)
+            joined = isinstance(mine, list) and isinstance(detail, list)
+            self.details[name] = (mine + detail)[:SAMPLES] if joined else detail
         self.seconds += later.seconds
 
 
@@ -174,6 +183,10 @@ SANITIZERS: Registry[type[SanitizeStep]] = Registry(
 """Every known step by name; a package adds its own by an entry point in the group ``tunery.sanitizer``."""
 
 
+Share: TypeAlias = Callable[[list[SanitizeStep], Shape, list[Tally], Iterable[Row]], Iterator[Row]]
+"""Applies steps to rows and adds to the tally of each."""
+
+
 class PreprocessingStep(BaseModel):
     """What one step did to a dataset version, as R1's provenance record has it."""
 
@@ -202,15 +215,33 @@ class Sanitation:
         self._steps = [(step.prepare(sources) if sources else step, Tally()) for step in steps]
         self._shape = shape
 
-    def run(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows that are left after all steps."""
+    def run(self, rows: Iterable[Row], share: Share | None = None) -> Iterator[Row]:
+        """Yield the rows that are left after all steps.
+
+        Args:
+            rows: In order.
+            share: Applies steps that look at one row at a time, in several processes; none: all is done in this one.
+        """
         passed = [_Timed(rows)]
-        for step, tally in self._steps:
-            passed.append(_Timed(step.apply(passed[-1], self._shape, tally)))
+        for local, group in groupby(self._steps, lambda each: share is not None and each[0].row_local):
+            together = [*group]
+            if local and share is not None:
+                tallies = [tally for _, tally in together]
+                passed.append(_Timed(share([step for step, _ in together], self._shape, tallies, passed[-1])))
+                continue
+            for step, tally in together:
+                passed.append(_Timed(step.apply(passed[-1], self._shape, tally), tally))
         yield from passed[-1]
-        for (_, tally), before, after in zip(self._steps, passed, passed[1:], strict=False):
-            tally.seconds = after.seconds - before.seconds  # a step asks the one before it for rows
+        for before, after in pairwise(passed):
+            if after.tally is not None:
+                after.tally.seconds = after.seconds - before.seconds  # a step asks the one before it for rows
+        for _, tally in self._steps:
             tally.finished_at = now()
+
+    @property
+    def tallies(self) -> list[Tally]:
+        """What each step counted."""
+        return [tally for _, tally in self._steps]
 
     def records(self) -> list[PreprocessingStep]:
         """Return what each step did; call it when ``run`` has come to its end."""
@@ -239,8 +270,9 @@ def _record(step: SanitizeStep, tally: Tally) -> PreprocessingStep:
 class _Timed:
     """Passes rows on and measures how long it waits for them."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[Row], tally: Tally | None = None) -> None:
         self.seconds = 0.0
+        self.tally = tally
         self._rows = iter(rows)
 
     def __iter__(self) -> _Timed:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal
 
-from blake3 import blake3
 from pydantic import Field
 
+from tunery.datasets.packed import content_digest
 from tunery.datasets.rows import Row
 from tunery.datasets.sanitize import SANITIZERS, SanitizeStep, Tally
-from tunery.datasets.shapes import Shape, content_of
-from tunery.kit.digests import canonical_json
+from tunery.datasets.shapes import Shape
 
 __all__ = ["Deduplicate"]
 
@@ -27,7 +26,7 @@ class Deduplicate(SanitizeStep):
     def apply(self, rows: Iterable[Row], shape: Shape, tally: Tally) -> Iterator[Row]:
         seen: set[bytes] = set()
         for row in rows:
-            digest = blake3(canonical_json(content_of(shape, row.values))).digest(16)
+            digest = content_digest(row, shape)
             if digest in seen:
                 tally.count(row)
             else:

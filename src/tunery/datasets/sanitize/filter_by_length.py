@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -78,7 +79,7 @@ class FilterByLength(SanitizeStep):
             raise InvalidInput(f"the tokenizer {self.tokenizer!r} is looked up by an import; here nothing can do that")
         tally.details["tokenizer_digest"] = sha256_bytes(self._tokenizer)
         try:
-            tokenizer = require("tokenizers", "data").Tokenizer.from_buffer(self._tokenizer)
+            tokenizer = _read_tokenizer(self._tokenizer)
         except ValueError as error:
             raise InvalidInput(f"{self.tokenizer!r} is no tokenizer.json that can be read: {error}") from error
 
@@ -94,3 +95,8 @@ class FilterByLength(SanitizeStep):
             bounds += f"{' and ' if bounds else ''}at most {self.max_len}"
         of = f" (tokenizer {self.tokenizer})" if self.tokenizer else ""
         return f"Kept rows with {bounds} {self.unit}{of} in {self.key or 'what a model learns from'}"
+
+
+@lru_cache(1)
+def _read_tokenizer(data: bytes) -> Any:
+    return require("tokenizers", "data").Tokenizer.from_buffer(data)

@@ -18,7 +18,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,7 @@ class StoredRow:
         line: Its line in the source file.
         content: Its columns as canonical JSON.
         subjects: Entries of the subject index that lead to it.
+        row_hash: SHA-256 of ``content``, where it is known already.
     """
 
     row_id: str
@@ -64,6 +65,7 @@ class StoredRow:
     line: int
     content: str
     subjects: tuple[bytes, ...] = ()
+    row_hash: bytes = field(default=b"", compare=False, repr=False)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -201,7 +203,7 @@ def _to_batches(rows: Iterable[StoredRow]) -> Iterator[pa.RecordBatch]:
     size = 0
 
     def batch() -> pa.RecordBatch:
-        hashes = [hashlib.sha256(row.content.encode()).digest() for row in held]
+        hashes = [row.row_hash or hashlib.sha256(row.content.encode()).digest() for row in held]
         columns: list[list[Any]] = [[r.row_id for r in held], [r.split for r in held], [r.line for r in held]]
         columns += [hashes, [r.content for r in held], [r.subjects for r in held]]
         return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)

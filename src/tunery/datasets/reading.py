@@ -1,0 +1,259 @@
+"""Read a file of lines in several processes, so that rows, faults and their order are as one process has them.
+
+The file is cut at line ends. A process reads, shapes and names the rows of a piece as if nothing came before it; here
+they are taken in order, and a row that came before gets its name anew. Where a piece cannot be judged by itself (a key
+that came before, rows of another shape) it is read again here, with all that is known.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from tunery.datasets.formats import IMPORTERS, Malformed, Record
+from tunery.datasets.formats.encodings import as_utf8
+from tunery.datasets.formats.strict_json import StrictJson
+from tunery.datasets.packed import PackedRow, as_row, packed
+from tunery.datasets.quarantine import Quarantine, RowFault, read_records
+from tunery.datasets.rows import Row, RowIds
+from tunery.datasets.sanitize import Sanitation, SanitizeStep, Share, Tally
+from tunery.datasets.schemas import ImportOptions
+from tunery.datasets.shapes import Shape, Shaper, Sightings
+from tunery.datasets.subject_watch import SubjectWatch
+from tunery.datasets.workers import Workers
+
+__all__ = ["Reading", "share_with"]
+
+_PIECE = 1 << 20
+_BATCH_CHARACTERS = 1 << 19
+
+
+class _Piece(NamedTuple):
+    data: bytes
+    first_line: int
+
+
+class _Refused(NamedTuple):
+    place: int
+    row: Malformed
+
+
+@dataclass(frozen=True)
+class _Read:
+    rows: list[PackedRow]
+    refused: list[_Refused]
+    sightings: Sightings
+    passed_over: int
+    entries: list[tuple[bytes, int]]
+
+
+class _Collected(Quarantine):
+    """Notes what is refused after how many rows; the policy is another's."""
+
+    def __init__(self, rows: list[PackedRow]) -> None:
+        super().__init__("quarantine")
+        self.refused: list[_Refused] = []
+        self._rows = rows
+
+    def refuse(self, row: Malformed) -> None:
+        self.refused.append(_Refused(len(self._rows), row))
+
+
+class Reading:
+    """The rows of one file.
+
+    Args:
+        source: The file.
+        format_name: Name of its importer.
+        options: How it is read.
+        max_row_bytes: Longest row, in bytes.
+        quarantine: Where rows go that cannot be used.
+        subjects: Notes whom the rows are about.
+        ids: Names the rows.
+
+    Attributes:
+        shaper: What brings the rows into one shape.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        format_name: str,
+        options: ImportOptions,
+        max_row_bytes: int,
+        quarantine: Quarantine,
+        subjects: SubjectWatch,
+        ids: RowIds,
+    ) -> None:
+        self.shaper = Shaper(options.columns)
+        self._source = source
+        self._format = format_name
+        self._options = options
+        self._max_row_bytes = max_row_bytes
+        self._quarantine = quarantine
+        self._subjects = subjects
+        self._ids = ids
+        quarantine.on_refused = subjects.refused
+
+    def rows(self, workers: Workers) -> Iterator[Row]:
+        """Yield the rows in order; workers, where there are any, share the reading."""
+        encoding = self._options.encoding
+        if not workers.count:
+            yield from self._usable(
+                read_records(self._source, self._format, self._max_row_bytes, self._quarantine, encoding)
+            )
+            return
+        with self._source.open("rb") as file:
+            pieces = _pieces(as_utf8(file, encoding), self._max_row_bytes)
+            for piece in pieces:  # until the shape is known
+                yield from self._usable(self._records(piece))
+                if self.shaper.maps:
+                    yield from self._shared(workers, pieces)
+
+    def _shared(self, workers: Workers, pieces: Iterator[_Piece]) -> Iterator[Row]:
+        shape, ahead = self.shaper.maps[0].shape, deque[_Piece]()
+        task = _ReadPiece(self._format, self._options, self._max_row_bytes, shape, self._subjects.blank())
+        for read in workers.map(task, _noted(pieces, ahead)):
+            piece = ahead.popleft()
+            stands = not self.shaper.mixed and all(found.shape == shape for found, _, _ in read.sightings)
+            if stands and not self._ids.knows(row.row_id for row in read.rows):
+                yield from self._taken(read, piece)
+            else:
+                yield from self._usable(self._records(piece))
+
+    def _usable(self, records: Iterable[Record]) -> Iterator[Row]:
+        return _usable_rows(records, self.shaper, self._ids, self._quarantine, self._subjects)
+
+    def _records(self, piece: _Piece) -> Iterator[Record]:
+        return _records_of(piece, self._format, self._max_row_bytes, self._quarantine)
+
+    def _taken(self, read: _Read, piece: _Piece) -> Iterator[Row]:
+        """Yield the rows of a piece by the names that they have in the whole file."""
+        self.shaper.add(read.sightings)
+        self._subjects.add(read.passed_over, read.entries)
+        lines: list[bytes] = []
+        refused = iter([*read.refused, _Refused(-1, Malformed(0, "", ""))])
+        next_refused = next(refused)
+        for place, row in enumerate(read.rows):
+            while next_refused.place == place:
+                self._quarantine.refuse(next_refused.row)
+                next_refused = next(refused)
+            if self._ids.take(row.row_id, row.imported, row.line):
+                yield as_row(row)
+                continue
+            lines = lines or piece.data.split(b"\n")
+            values = StrictJson().parse(lines[row.line - piece.first_line].decode().removeprefix("\ufeff"))
+            yield as_row(row._replace(row_id=self._ids.name(values, row.line)))
+        while next_refused.place >= 0:
+            self._quarantine.refuse(next_refused.row)
+            next_refused = next(refused)
+
+
+def _usable_rows(
+    records: Iterable[Record], shaper: Shaper, ids: RowIds, quarantine: Quarantine, subjects: SubjectWatch
+) -> Iterator[Row]:
+    """Yield what can be used of records: shaped and named; the rest goes to the quarantine."""
+    for record in records:
+        if (about := subjects.row(record.values, record.line)) is None:
+            continue
+        try:
+            values = shaper.shape(record.values, record.line)
+            row = Row(ids.name(record.values, record.line), record.line, values, about)
+        except RowFault as fault:
+            quarantine.refuse_record(record, fault)
+            continue
+        if not shaper.mixed:  # a mixed file is refused when it has been read, so that the message can name lines
+            yield row
+
+
+def share_with(workers: Workers) -> Share:
+    """Return what applies steps that look at one row at a time, in several processes."""
+
+    def share(steps: list[SanitizeStep], shape: Shape, tallies: list[Tally], rows: Iterable[Row]) -> Iterator[Row]:
+        batches: Iterable[list[Any]] = chain([[]], _batches(rows))  # an empty one: what a step reports of no rows
+        for left, counted in workers.map(_ApplySteps(steps, shape), batches):
+            for tally, part in zip(tallies, counted, strict=True):
+                tally.add(part)
+            yield from map(as_row, left)
+
+    return share
+
+
+@dataclass(frozen=True)
+class _ReadPiece:
+    format_name: str
+    options: ImportOptions
+    max_row_bytes: int
+    shape: Shape
+    subjects: SubjectWatch
+
+    def __call__(self, piece: _Piece) -> _Read:
+        shaper, ids = Shaper(self.options.columns, self.shape), RowIds(self.options.key)
+        rows: list[PackedRow] = []
+        quarantine, subjects = _Collected(rows), self.subjects.blank()
+        records = _records_of(piece, self.format_name, self.max_row_bytes, quarantine)
+        for row in _usable_rows(records, shaper, ids, quarantine, subjects):
+            rows.append(packed(row, self.shape, ids.digest))  # noqa: PERF401 what is refused notes how many there are
+        return _Read(rows, quarantine.refused, shaper.seen(), subjects.passed_over, subjects.entries)
+
+
+@dataclass(frozen=True)
+class _ApplySteps:
+    steps: list[SanitizeStep]
+    shape: Shape
+
+    def __call__(self, rows: list[Any]) -> tuple[list[PackedRow], list[Tally]]:
+        sanitation = Sanitation(self.steps, self.shape)
+        left = [row if isinstance(row, PackedRow) else packed(row, self.shape) for row in sanitation.run(iter(rows))]
+        return left, sanitation.tallies
+
+
+def _records_of(piece: _Piece, format_name: str, max_row_bytes: int, quarantine: Quarantine) -> Iterator[Record]:
+    before = piece.first_line - 1
+    # Only the file's first line may begin with a mark, or show that it is no text.
+    data, before = (piece.data, 0) if before == 0 else (b"\n" + piece.data, before - 1)
+    for found in IMPORTERS.get(format_name)(io.BytesIO(data), max_row_bytes):
+        found = found._replace(line=found.line + before)
+        if isinstance(found, Malformed):
+            quarantine.refuse(found)
+        else:
+            yield found
+
+
+def _pieces(file: BinaryIO, max_row_bytes: int) -> Iterator[_Piece]:
+    """Cut a file at line ends; of a longer line than can be a row only the beginning is kept."""
+    first = 1
+    while data := file.read(_PIECE):
+        if not data.endswith(b"\n"):
+            data += file.readline(max_row_bytes + 1)
+            if len(data) > _PIECE + max_row_bytes and not data.endswith(b"\n"):
+                last = data
+                while last and not last.endswith(b"\n"):
+                    last = file.readline(_PIECE)
+                data += b"\n"
+        yield _Piece(data, first)
+        first += data.count(b"\n")
+
+
+def _noted(pieces: Iterator[_Piece], ahead: deque[_Piece]) -> Iterator[_Piece]:
+    for piece in pieces:
+        ahead.append(piece)
+        yield piece
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    held: list[Row] = []
+    size = 0
+    for row in rows:
+        held.append(row)
+        size += len(row.content) if isinstance(row, PackedRow) else 1000
+        if size >= _BATCH_CHARACTERS:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
