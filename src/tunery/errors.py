@@ -28,6 +28,7 @@
     │   ├── SchemaUnreleased            schema_unreleased    409     refused
     │   └── Cancelled                   cancelled            409     refused
     ├── Exhausted                       exhausted            507     exhausted
+    │   └── RateLimited                 rate_limited         429     exhausted
     ├── Unavailable                     unavailable          503     unavailable
     │   ├── MissingExtra                missing_extra        503     unavailable
     │   └── EngineFailed                engine_failed        503     unavailable
@@ -63,6 +64,7 @@ __all__ = [
     "MissingExtra",
     "NotFound",
     "PathInvalid",
+    "RateLimited",
     "RecipeInvalid",
     "Refused",
     "RowInvalid",
@@ -283,6 +285,12 @@ class Exhausted(TuneryError):
     """Disk or quota is used up; what was stored before still stands. Free space and repeat the command: it goes on."""
 
     code, status, kind = "exhausted", 507, "exhausted"
+
+
+class RateLimited(Exhausted):
+    """That was asked for too often; nothing was done. Wait as long as the message says."""
+
+    code, status = "rate_limited", 429
 
 
 class Unavailable(TuneryError):

@@ -25,6 +25,7 @@ ROOMS = (
     "storage",
     "storage.upkeep",
     "storage.backup",
+    "subjects",
     "pipelines",
     "api",
 )

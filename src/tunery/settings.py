@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     master_key_source: str = Field(
         "", description="Plug-in that gives the master key from a key management service; empty: the above."
     )
+    subject_traces_per_minute: int = Field(
+        30, ge=1, description="Persons that one user may trace within a minute; the answers tell who is in the data."
+    )
     store_grace_hours: float = Field(
         24, ge=1, description="Hours for which bytes that nothing names are kept; longer than the longest upload."
     )

@@ -43,6 +43,7 @@ class Things:
     run_id: str
     pipeline_id: str
     upload_id: str
+    erasure_id: str
     token_id: str
     token_key: str
     job_id: str
@@ -101,6 +102,9 @@ def make_things(door: Door, folder: Path) -> Things:
     token = data_of(http.post("/api/v1/tokens", json={"name": CANARY}))
     wish = {"digest": hashlib.sha256(b"parts to come").hexdigest(), "sizeBytes": 200_000, "partBytes": 65_536}
     upload_id = data_of(http.post("/api/v1/uploads", json=wish))["id"]
+    wish = {"identifier": "nobody@example.org", "reason": CANARY}
+    erasure_id = data_of(http.post("/api/v1/subjects/erase", json=wish))["jobId"]  # an erasure has its job's id
+    door.carry_out(tenant_id, erasure_id)
     return Things(
         file=file,
         base_id=base["id"],
@@ -116,6 +120,7 @@ def make_things(door: Door, folder: Path) -> Things:
         run_id=run["id"],
         pipeline_id=pipeline["id"],
         upload_id=upload_id,
+        erasure_id=erasure_id,
         token_id=token["id"],
         token_key=token["keyId"],
         job_id=job_id,

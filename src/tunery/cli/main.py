@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "datasets": (_THINGS, "Import, inspect and list datasets and their versions."),
     "runs": (_THINGS, "Trainings and their metrics."),
     "models": (_THINGS, "The registry: show, pull, verify, promote and export versions."),
+    "subjects": (_THINGS, "Persons in the data: what saw their rows, and how these are erased."),
     "evaluations": (_THINGS, "Measure models on held-out rows, and compare them."),
     "gates": (_THINGS, "What a version must show before it is promoted."),
     "deployments": (_THINGS, "Versions that answer over the OpenAI protocol."),

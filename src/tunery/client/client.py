@@ -18,6 +18,7 @@ from tunery.client.models import Models
 from tunery.client.pipelines import Pipelines
 from tunery.client.runs import Runs
 from tunery.client.store import Store
+from tunery.client.subjects import Subjects
 from tunery.client.system import System
 from tunery.client.tenants import Tenants
 from tunery.client.tokens import Tokens
@@ -57,6 +58,7 @@ class Client:
         self.chat = Chat(self.transport)
         self.backup = Backup(self.transport)
         self.store = Store(self.transport)
+        self.subjects = Subjects(self.transport)
         self.system = System(self.transport)
         self.tokens = Tokens(self.transport)
         self.tenants = Tenants(self.transport)

@@ -5,7 +5,9 @@ it can try all telephone numbers, so asking is a permission of its own, limited 
 
     version of the key      2 bytes, the highest first
     version of the spelling 2 bytes
-    HMAC-SHA256             16 bytes, of kind, a zero byte and the identifier in its one spelling
+    HMAC-SHA256             16 bytes, of class, a zero byte and the identifier in its one spelling
+
+All numbers of documents, cards and accounts are one class: whoever asks by a number need not say whose kind it is.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ FORGOTTEN = "forgotten"
 DECLARED = "SUBJECT"
 """Kind of what a declared subject column holds."""
 
+_NUMBER = "NUMBER"
+_CLASSES = ("EMAIL", "PHONE", "IP_ADDRESS", "CRYPTO_ADDRESS")
 _ABOUT_NOBODY = frozenset({"DATE_OF_BIRTH", "URL_CREDENTIALS"})
 _REGIONS = ("US", "GB", "DE", "FR", "IN", "BR")
 
@@ -60,14 +64,18 @@ class Identifiers:
     def _in_text(self, text: str) -> Iterator[tuple[str, str]]:
         for found in self._detector.find(text):
             if found.kind not in _ABOUT_NOBODY:
-                yield found.kind, normalize(found.kind, text[found.start : found.end], _REGIONS)
+                spelling = normalize(found.kind, text[found.start : found.end], _REGIONS)
+                yield found.kind if found.kind in _CLASSES else _NUMBER, spelling
 
 
 def entries_for(identifier: str, secrets: list[TenantSecret]) -> list[bytes]:
-    """Return every entry that an identifier may have: by each key, as each kind it can be."""
-    kinds = [kind for kind in _patterns().kinds if kind not in _ABOUT_NOBODY]
-    spelled = {(kind, spelling) for kind in kinds if (spelling := normalize(kind, identifier, _REGIONS))}
-    spelled.add((DECLARED, _declared(identifier)))
+    """Return every entry that an identifier may have: by each key, as each class it can be of."""
+    spelled = {(DECLARED, _declared(identifier))}
+    if "@" in (email := normalize("EMAIL", identifier)):
+        spelled.add(("EMAIL", email))
+    elif any(map(str.isdigit, identifier)):
+        classes = (*_CLASSES[1:], _NUMBER)
+        spelled |= {(each, spelling) for each in classes if (spelling := normalize(each, identifier, _REGIONS))}
     return [_entry(secret, *each) for secret in secrets for each in sorted(spelled)]
 
 

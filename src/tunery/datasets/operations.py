@@ -113,7 +113,8 @@ def _find_version(session: TenantSession, reference: str) -> DatasetVersion:
     )
     tag = session.scalars(tagged).one_or_none() if tagged is not None else None
     for row in versions:
-        if wanted.version in (None, str(row.version)) or row.id == tag:
+        meant = row.version == row.dataset.current_version or bool(moment)
+        if wanted.version == str(row.version) or row.id == tag or (wanted.version is None and meant):
             return row
     raise NotFound(f"there is no dataset version {reference!r}; `tunery datasets versions {wanted.name}` lists them")
 

@@ -21,7 +21,7 @@ __all__ = ["Dataset", "DatasetFile", "DatasetTag", "DatasetVersion", "DatasetVer
 
 
 class Dataset(Identified, TenantOwned, Base):
-    """A named line of dataset versions; ``current_version`` is the one its name alone means: the newest."""
+    """A named line of dataset versions; ``current_version`` is the one that its name alone means."""
 
     __tablename__ = "datasets"
     __table_args__ = (sa.UniqueConstraint("tenant_id", "name"),)
@@ -29,6 +29,7 @@ class Dataset(Identified, TenantOwned, Base):
     name: Mapped[str] = mapped_column(sa.String(96))
     description: Mapped[str] = mapped_column(sa.Text, default="")
     current_version: Mapped[int] = mapped_column(default=0)
+    last_version: Mapped[int] = mapped_column(default=0)
     created_by: Mapped[str] = mapped_column(sa.String(320))
 
 

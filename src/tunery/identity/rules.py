@@ -37,7 +37,7 @@ ROLES: dict[str, frozenset[str]] = {
         {
             "models:*", "adapters:*", "registry:*", "access_control:manage", "files:*", "datasets:*", "runs:*",
             "jobs:*", "evaluations:*", "gates:*", "deployments:*", "pipelines:*", "inference:*", "tokens:*", "store:*",
-            "system:*",
+            "system:*", "subjects:*",
         }
     ),
 }  # fmt: skip

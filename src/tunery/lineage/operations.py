@@ -11,7 +11,9 @@ from tunery.lineage.schemas import EdgeView, GraphView, NodeView
 from tunery.lineage.tables import LineageEdge, LineageNode
 from tunery.platform.db import TenantSession
 
-__all__ = ["Node", "graph_of", "link", "place"]
+__all__ = ["Node", "descendants", "graph_of", "link", "place"]
+
+_FARTHEST = 1000
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,18 @@ def graph_of(session: TenantSession, kind: str, ref: str, depth: int = 10) -> Gr
             for e in edges.values()
         ],
     )
+
+
+def descendants(session: TenantSession, kind: str, ref: str) -> list[Node]:
+    """Return everything that came from a thing, at any distance."""
+    start = _find(session, kind, ref)
+    if start is None:
+        return []
+    edges: dict[str, LineageEdge] = {}
+    _walk(session, {start.id}, _FARTHEST, edges, upwards=False)
+    ids = {edge.target_id for edge in edges.values()}
+    rows = session.scalars(sa.select(LineageNode).where(LineageNode.id.in_(ids)).order_by(LineageNode.id))
+    return [Node(row.kind, row.ref, row.name, row.digest) for row in rows]
 
 
 def _walk(session: TenantSession, front: set[str], depth: int, edges: dict[str, LineageEdge], *, upwards: bool) -> None:

@@ -18,6 +18,7 @@ from tunery.promotion.evidence import Gathered
 from tunery.promotion.rules import decide, is_upward
 from tunery.promotion.schemas import Criterion, GateCreate, Promotion
 from tunery.promotion.tables import Gate, Verdict
+from tunery.registry.holds import check_not_held
 from tunery.registry.operations import move_stage, resolve_version
 from tunery.registry.tables import ModelVersion
 
@@ -155,11 +156,15 @@ def promote_version(session: TenantSession, actor: Actor, reference: str, wish: 
 
     Raises:
         GateFailed: There is no such verdict, or it did not pass; names the criteria at fault.
-        Refused: The registry knows no such transition. StaleState: the stage is not what was seen any more.
+        Refused: The version is on hold, or the registry knows no such transition. StaleState: the stage is not what was
+            seen any more.
     """
     version = resolve_version(session, reference)
     seen = version.stage if wish.seen_stage is None else wish.seen_stage
-    verdict = _passing_verdict(session, version, wish.verdict_id) if is_upward(seen, wish.to_stage) else None
+    upward = is_upward(seen, wish.to_stage)
+    if upward:
+        check_not_held(session, version)
+    verdict = _passing_verdict(session, version, wish.verdict_id) if upward else None
     moved = move_stage(session, actor, version.id, seen, wish.to_stage)
     audit.record(
         session,

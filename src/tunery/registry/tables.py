@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
 
-__all__ = ["GONE", "Model", "ModelVersion", "SigningKey"]
+__all__ = ["GONE", "Model", "ModelHold", "ModelVersion", "SigningKey"]
 
 
 GONE = ("deleted", "erased")
@@ -83,6 +83,21 @@ class ModelVersion(Identified, TenantOwned, Base):
     def reference(self) -> str:
         """``name:version``."""
         return f"{self.model.name}:{self.version}"
+
+
+class ModelHold(Identified, TenantOwned, Base):
+    """A version that waits for a person's decision, and the decision."""
+
+    __tablename__ = "model_holds"
+    __table_args__ = (sa.UniqueConstraint("tenant_id", "version_id", "cause"),)
+
+    version_id: Mapped[str] = mapped_column(Uuid, sa.ForeignKey("model_versions.id"), index=True)
+    cause: Mapped[str] = mapped_column(sa.String(100))
+    reason: Mapped[str] = mapped_column(sa.Text)
+    decision: Mapped[str | None] = mapped_column(sa.String(20))
+    note: Mapped[str] = mapped_column(sa.Text, default="")
+    decided_by: Mapped[str | None] = mapped_column(sa.String(320))
+    decided_at: Mapped[datetime | None]
 
 
 class SigningKey(Identified, TenantOwned, Base):

@@ -22,6 +22,7 @@ from tunery.platform.jobs import Job, JobContext
 from tunery.platform.jobs.context import LeaseLost
 from tunery.registry.operations import checkout_version, resolve_version
 from tunery.registry.operations.register import node_of
+from tunery.training.consumed import consumed_bits
 from tunery.training.operations import get_run
 from tunery.training.schemas import TrainSpec
 from tunery.training.tables import RunMetric, TrainingRun
@@ -107,13 +108,15 @@ def _keep(context: JobContext, run: TrainingRun, result: dict[str, Any]) -> Trai
     output = Path(result.pop("output_dir"))
     near = _base_files(context, run)
     kept = [(name, blobs.put(tenant_id, output / name, like=near.get(name))) for name in result.pop("files")]
-    row_ids = blobs.put(tenant_id, Path(result.pop("row_ids_path")), "application/x-ndjson")
+    row_ids_path = Path(result.pop("row_ids_path"))
+    row_ids = blobs.put(tenant_id, row_ids_path, "application/x-ndjson")
+    consumed = consumed_bits(context.ground, tenant_id, run.dataset_version_id, row_ids_path)
     with context.session() as session:
         hold_files(session, [row_ids.digest, *(blob.digest for _, blob in kept)])
         run = get_run(session, run.id)
         run.status, run.finished_at, run.metrics = "succeeded", now(), result
         run.files = [{"path": name, "digest": blob.digest, "size_bytes": blob.size_bytes} for name, blob in kept]
-        run.row_ids_digest = row_ids.digest
+        run.row_ids_digest, run.consumed = row_ids.digest, consumed
         node = Node("run", run.id, run.name)
         data = Node("dataset_version", run.dataset_version_id, run.dataset_reference, run.dataset_digest)
         link(session, data, node, "trained_on")

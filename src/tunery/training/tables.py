@@ -45,6 +45,8 @@ class TrainingRun(Identified, TenantOwned, Base):
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     files: Mapped[list[Any]] = mapped_column(default=list, info=names_blobs(_until_registered))
     row_ids_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
+    consumed: Mapped[bytes | None] = mapped_column(sa.LargeBinary, deferred=True)
+    not_repeatable: Mapped[str | None] = mapped_column(sa.Text)
     job_id: Mapped[str | None] = mapped_column(Uuid)
     created_by: Mapped[str] = mapped_column(sa.String(320))
     started_at: Mapped[datetime | None]

@@ -17,6 +17,7 @@ from tunery.platform.ground import Ground
 __all__ = ["FoundRow", "find_lines", "find_rows"]
 
 _THREADS = 8
+_READ_WHOLE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,12 @@ def _look_up(ground: Ground, tenant_id: str, indexes: Sequence[str], entries: Se
         def read(start: int, length: int) -> bytes:
             return b"".join(blobs.open(tenant_id, digest, start, length))
 
-        index = SubjectIndex(read, blobs.size(tenant_id, digest))
+        size = blobs.size(tenant_id, digest)
+        if size <= _READ_WHOLE:
+            whole = read(0, size)
+            index = SubjectIndex(lambda start, length: whole[start : start + length], size)
+        else:
+            index = SubjectIndex(read, size)
         return sorted({number for entry in entries for number in index.rows(entry)})
 
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -38,9 +38,15 @@ class Change:
 
 
 def record_version(
-    session: TenantSession, actor: Actor, dataset: Dataset, written: Written, change: Change
+    session: TenantSession,
+    actor: Actor,
+    dataset: Dataset,
+    written: Written,
+    change: Change,
+    *,
+    current: bool = True,
 ) -> DatasetVersion:
-    """Make what was written the dataset's newest version.
+    """Make what was written a version of the dataset, and the one that its name means where it is to be ``current``.
 
     Raises:
         StaleState: Another version came since the parent; make the change anew. NotFound: a file was collected.
@@ -49,11 +55,13 @@ def record_version(
     parent = change.parent
     if parent is not None and parent.version != dataset.current_version:
         raise StaleState(f"{dataset.name} got version {dataset.current_version} meanwhile; try again")
-    dataset.current_version += 1
+    dataset.last_version += 1
+    if current:
+        dataset.current_version = dataset.last_version
     row = DatasetVersion(
         id=new_id(),
         dataset=dataset,
-        version=dataset.current_version,
+        version=dataset.last_version,
         parent=parent.version if parent else None,
         change=change.kind,
         import_id=change.key,

@@ -89,6 +89,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=96), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("current_version", sa.Integer(), nullable=False),
+        sa.Column("last_version", sa.Integer(), nullable=False),
         sa.Column("created_by", sa.String(length=320), nullable=False),
         sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
         sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
@@ -100,6 +101,27 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("datasets", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_datasets_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "erasures",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reached", base.Json, nullable=False),
+        sa.Column("doomed", base.Json, nullable=False),
+        sa.Column("certificate_digest", sa.String(length=64), nullable=True),
+        sa.Column("created_by", sa.String(length=320), nullable=False),
+        sa.Column("certified_at", base.Timestamp(timezone=True), nullable=True),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_erasures_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasures")),
+    )
+    with op.batch_alter_table("erasures", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_erasures_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
         "events",
@@ -823,6 +845,32 @@ def upgrade() -> None:
         batch_op.create_index("ix_evaluations_version", ["tenant_id", "model_version_id", "status"], unique=False)
 
     op.create_table(
+        "model_holds",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("version_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("cause", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("decision", sa.String(length=20), nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("decided_by", sa.String(length=320), nullable=True),
+        sa.Column("decided_at", base.Timestamp(timezone=True), nullable=True),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_model_holds_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["model_versions.id"], name=op.f("fk_model_holds_version_id_model_versions")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_model_holds")),
+        sa.UniqueConstraint("tenant_id", "version_id", "cause", name=op.f("uq_model_holds_tenant_id_version_id_cause")),
+    )
+    with op.batch_alter_table("model_holds", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_model_holds_tenant_id"), ["tenant_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_model_holds_version_id"), ["version_id"], unique=False)
+
+    op.create_table(
         "training_runs",
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
@@ -840,6 +888,8 @@ def upgrade() -> None:
         sa.Column("metrics", base.Json, nullable=False),
         sa.Column("files", base.Json, nullable=False),
         sa.Column("row_ids_digest", sa.String(length=64), nullable=True),
+        sa.Column("consumed", sa.LargeBinary(), nullable=True),
+        sa.Column("not_repeatable", sa.Text(), nullable=True),
         sa.Column("job_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("created_by", sa.String(length=320), nullable=False),
         sa.Column("started_at", base.Timestamp(timezone=True), nullable=True),
@@ -1021,6 +1071,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_training_runs_base_version_id"))
 
     op.drop_table("training_runs")
+    with op.batch_alter_table("model_holds", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_model_holds_version_id"))
+        batch_op.drop_index(batch_op.f("ix_model_holds_tenant_id"))
+
+    op.drop_table("model_holds")
     with op.batch_alter_table("evaluations", schema=None) as batch_op:
         batch_op.drop_index("ix_evaluations_version")
         batch_op.drop_index(batch_op.f("ix_evaluations_tenant_id"))
@@ -1160,6 +1215,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_events_name"))
 
     op.drop_table("events")
+    with op.batch_alter_table("erasures", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_erasures_tenant_id"))
+
+    op.drop_table("erasures")
     with op.batch_alter_table("datasets", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_datasets_tenant_id"))
 

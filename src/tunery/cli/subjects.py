@@ -1,0 +1,80 @@
+"""``tunery subjects``."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Annotated
+
+import typer
+
+from tunery.cli.noun import Limit, Noun, Offset
+from tunery.cli.output import Output, confirm, plain, sheet, table
+from tunery.cli.waiting import found_by
+from tunery.client import Client
+
+noun = Noun("subjects", "Persons in the data: what saw their rows, and how these are erased.")
+Identifier = Annotated[
+    str, typer.Argument(metavar="IDENTIFIER", help="An e-mail address, a number, or what a subject column holds.")
+]
+Erasure = Annotated[str, typer.Argument(metavar="ERASURE", help="Id of the erasure.")]
+
+
+@noun.command("trace", example="tunery subjects trace jane@example.com")
+def trace(identifier: Identifier) -> Output:
+    """Show everything that saw a person's rows."""
+    with Client() as client:
+        found = client.subjects.trace(identifier)
+    rows = table(found.rows, "dataset", "rowId", "split", "versions", empty="no row of any dataset names this person")
+    seen = table(found.seen_by, "kind", "name", "saw", "by", "at", empty="nothing saw such a row")
+    sources = [{"source": digest, "lines": lines} for digest, lines in found.sources.items()]
+    lines = table(sources, "source", "lines", empty="no source file names this person")
+    notes = [f"Without a subject index, so nothing is known of it: {name}" for name in found.not_indexed]
+    parts = [part.shown for part in (seen, lines) if part.shown is not None]
+    return Output(plain(found), rows.shown, [*parts, *notes])
+
+
+@noun.command("erase", example="tunery subjects erase jane@example.com --reason 'request 2026-114'")
+def erase(
+    identifier: Identifier,
+    reason: Annotated[str, typer.Option(help="For the record, such as the request's number. Name nobody.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> Output:
+    """Erase a person's rows for good, from every version, source and backup."""
+    with Client() as client:
+        if not yes:
+            found = client.subjects.trace(identifier)
+            what = f"{len(found.rows)} rows and {len(found.sources)} source files, seen by {len(found.seen_by)} things"
+            confirm(f"This erases {what}; nothing brings them back. Go on?")
+        job_id = client.subjects.erase(identifier, reason=reason).job_id
+        return sheet(found_by(client, job_id, "erasing", wait=True), "erasure", "certificate", "spared")
+
+
+@noun.command("erasures", example="tunery subjects erasures")
+def list_erasures(limit: Limit = 50, offset: Offset = 0) -> Output:
+    """List erasures, the newest first."""
+    with Client() as client:
+        return table(client.subjects.erasures(limit=limit, offset=offset), "id", "status", "reason", "createdAt")
+
+
+@noun.command("certificate", example="tunery subjects certificate 01a1fda4-bb64-716b-ba19-fda748244217")
+def certificate(erasure: Erasure) -> Output:
+    """Show the signed certificate of an erasure: what was reached, and what was not."""
+    with Client() as client:
+        envelope = client.subjects.certificate(erasure)
+    predicate = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
+    shown = sheet(predicate, "erasure", "reason", "orderedBy", "certifiedAt", "foundAgain", "reached", "notReached")
+    return Output(envelope, shown.shown)
+
+
+@noun.command("decide", example="tunery subjects decide ERASURE MODEL_VERSION --decision retrain --note 'run of May'")
+def decide(
+    erasure: Erasure,
+    version: Annotated[str, typer.Argument(metavar="MODEL_VERSION", help="Id of the model version on hold.")],
+    decision: Annotated[str, typer.Option(help="retrain, retire or exception.")],
+    note: Annotated[str, typer.Option(help="Why, for the record.")],
+) -> Output:
+    """Decide what becomes of a model that learned from erased rows."""
+    with Client() as client:
+        held = client.subjects.decide(erasure, version, decision, note=note)
+        return sheet(held, "versionId", "decision", "note", "decidedBy", "decidedAt")

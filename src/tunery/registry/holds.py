@@ -1,0 +1,52 @@
+"""Models on hold: a person must decide what becomes of them before they are promoted again."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from tunery import audit
+from tunery.errors import Refused
+from tunery.kit.actor import Actor
+from tunery.kit.clock import now
+from tunery.platform.db import TenantSession
+from tunery.registry.tables import ModelHold, ModelVersion
+
+__all__ = ["check_not_held", "decide_hold", "place_hold"]
+
+
+def place_hold(session: TenantSession, actor: Actor, version: ModelVersion, cause: str, reason: str) -> None:
+    """Put a version on hold; repeating it changes nothing.
+
+    Args:
+        session: The deed's session.
+        actor: Who brought it about.
+        version: The version.
+        cause: What brought it about, such as ``erasures/<id>``.
+        reason: What is to be decided, in a sentence.
+    """
+    known = sa.select(ModelHold).where(ModelHold.version_id == version.id, ModelHold.cause == cause)
+    if session.scalars(known).one_or_none() is None:
+        session.add(ModelHold(version_id=version.id, cause=cause, reason=reason))
+        audit.record(session, actor, "model_held", version.reference, cause=cause)
+
+
+def decide_hold(session: TenantSession, actor: Actor, hold: ModelHold, decision: str, note: str) -> ModelHold:
+    """Record a person's decision. Only ``exception`` lets the version be promoted again."""
+    hold.decision, hold.note = decision, note
+    hold.decided_by, hold.decided_at = actor.name, now()
+    audit.record(session, actor, "model_hold_decided", hold.version_id, cause=hold.cause, decision=decision)
+    return hold
+
+
+def check_not_held(session: TenantSession, version: ModelVersion) -> None:
+    """Raise Refused while a person has to decide about a version, or has decided against it."""
+    held = sa.select(ModelHold).where(
+        ModelHold.version_id == version.id, sa.or_(ModelHold.decision.is_(None), ModelHold.decision != "exception")
+    )
+    for hold in session.scalars(held.order_by(ModelHold.id)):
+        if hold.decision is None:
+            raise Refused(
+                f"{version.reference} is on hold: {hold.reason}. Decide with `tunery subjects decide "
+                f"{hold.cause.rpartition('/')[2]} {version.id}`"
+            )
+        raise Refused(f"{version.reference} is to {hold.decision}, as {hold.decided_by} decided: {hold.note}")

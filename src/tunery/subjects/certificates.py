@@ -1,0 +1,70 @@
+"""The certificate of an erasure: what was reached and what was not, signed with the tenant's key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tunery.errors import NotFound
+from tunery.kit.clock import now
+from tunery.kit.digests import canonical_json
+from tunery.platform.blobs.destroying import Destroyed
+from tunery.platform.ground import Ground
+from tunery.platform.jobs import JobContext
+from tunery.registry.operations.keys import signing_key
+from tunery.registry.signing import seal_statement
+from tunery.subjects.tables import Erasure
+
+__all__ = ["PREDICATE_TYPE", "certify", "read_certificate"]
+
+PREDICATE_TYPE = "urn:tunery:erasure-certificate:1"
+
+_NOT_REACHED = [
+    "Copies that people took before (under reached.copies): tell them, they are named with the time.",
+    "Models on hold (under reached.models): their weights are as they were until a person decides.",
+    "Names and whatever the detectors do not find: rows are found by the identifiers in them alone.",
+    "Row ids that are made of a key column stay in the records of runs and evaluations.",
+    "Working folders of runs on other machines that were not finished.",
+]
+
+
+def certify(context: JobContext, erasure_id: str, destroyed: Destroyed, left: int) -> Erasure:
+    """Sign what an erasure did.
+
+    Args:
+        context: Its job.
+        erasure_id: Which one.
+        destroyed: What was destroyed, and what was spared because somebody needs it.
+        left: Rows that a search by the same identifiers still finds; 0 where nothing was spared.
+    """
+    with context.session() as session:
+        erasure = session.get_one(Erasure, erasure_id)
+        predicate = {
+            "schema": 1,
+            "erasure": erasure.id,
+            "reason": erasure.reason,
+            "orderedBy": erasure.created_by,
+            "certifiedAt": now().isoformat(),
+            "reached": erasure.reached,
+            "destroyed": {"files": destroyed.digests, "packKeys": destroyed.pack_ids},
+            "spared": destroyed.spared,
+            "lost": destroyed.lost,
+            "foundAgain": left,
+            "backups": "The keys of the destroyed packs are gone, so no copy of them in a backup can be read.",
+            "notReached": _NOT_REACHED,
+        }
+        subjects = {each["version"]: each["digest"] for each in erasure.reached["versions"]}
+        envelope = seal_statement(subjects, PREDICATE_TYPE, predicate, signing_key(session, context.ground))
+    blob = context.ground.blobs.put(context.tenant_id, canonical_json(envelope), "application/vnd.dsse+json")
+    with context.session() as session:
+        erasure = session.get_one(Erasure, erasure_id)
+        erasure.certificate_digest, erasure.certified_at, erasure.status = blob.digest, now(), "certified"
+    return erasure
+
+
+def read_certificate(ground: Ground, erasure: Erasure) -> dict[str, Any]:
+    """Return the signed envelope. Raises: NotFound: the erasure is not at its end yet."""
+    if erasure.certificate_digest is None:
+        raise NotFound(f"erasure {erasure.id} has no certificate yet; its job goes on")
+    envelope: dict[str, Any] = json.loads(ground.blobs.read(erasure.tenant_id, erasure.certificate_digest))
+    return envelope

@@ -1,0 +1,251 @@
+"""Erase a person's rows: from every version, source, set-aside row and prediction, for good.
+
+A version consists of whole files, so the versions that hold a row are those that list its file. Each such file is
+written once more without the row; each version that listed it gets a successor that lists the new one beside its
+others, and is then ``erased``. All that SQL says of it changes in one transaction; only then are the old bytes
+destroyed, which can be repeated. Nothing here knows who the person is: it has keyed hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tunery.datasets.tables import (
+    DatasetFile,
+    DatasetTag,
+    DatasetVersion,
+    DatasetVersionFile,
+    ForgottenSubject,
+)
+from tunery.datasets.versions.contents import files_of
+from tunery.datasets.versions.recording import Change, record_version
+from tunery.datasets.versions.rewriting import without_rows
+from tunery.datasets.versions.writing import Written, write_version
+from tunery.errors import StaleState
+from tunery.evaluation.tables import Evaluation
+from tunery.kit.clock import now
+from tunery.platform.db import TenantSession
+from tunery.platform.housekeeping import scratch_folder
+from tunery.platform.jobs import JobContext
+from tunery.registry.holds import place_hold
+from tunery.registry.tables import ModelVersion
+from tunery.subjects.schemas import SeenBy
+from tunery.subjects.tables import Erasure
+from tunery.subjects.tracing import Found, find_subject, what_saw
+from tunery.training.tables import TrainingRun
+
+__all__ = ["decide_erasure"]
+
+_TRIES = 5
+
+
+@dataclass
+class _Plan:
+    """What was made before anything is changed: new bytes that nobody names yet."""
+
+    found: Found
+    files: dict[str, list[DatasetFile]] = field(default_factory=dict)
+    versions: list[tuple[DatasetVersion, Written | None]] = field(default_factory=list)
+    quarantines: dict[str, str | None] = field(default_factory=dict)
+    predictions: dict[str, str] = field(default_factory=dict)
+
+
+def decide_erasure(context: JobContext, entries: Sequence[bytes], forgotten: Sequence[str], reason: str) -> Erasure:
+    """Let no row of the house name the person's bytes any more; return what is to be destroyed.
+
+    Called again for the same job it takes in what came meanwhile, such as an import that had begun before.
+    """
+    for left in reversed(range(_TRIES)):
+        with scratch_folder(context.ground.settings, "erase") as scratch:
+            plan = _prepare(context, entries, scratch)
+        try:
+            with context.session() as session:
+                return _decide(context, session, plan, entries, forgotten, reason)
+        except StaleState:
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _prepare(context: JobContext, entries: Sequence[bytes], scratch: Path) -> _Plan:
+    ground, tenant_id = context.ground, context.tenant_id
+    with ground.database.session(tenant_id, read_only=True) as session:
+        plan = _Plan(find_subject(ground, session, entries))
+        listed = {version.id: files_of(session, version) for version in plan.found.all_versions}
+        seen = what_saw(session, plan.found)
+        quarantined = [
+            *session.scalars(_of_sources(plan.found.lines).where(DatasetVersion.quarantine_digest.is_not(None)))
+        ]
+    for file in {row.file.id: row.file for row in plan.found.rows}.values():
+        row_ids = {row.row_id for row in plan.found.rows if row.file.id == file.id}
+        plan.files[file.id], _ = without_rows(ground, tenant_id, file.dataset_id, [file], row_ids, scratch)
+    for version in plan.found.all_versions:
+        files = [new for file in listed[version.id] for new in plan.files.get(file.id, [file])]
+        written = write_version(ground, tenant_id, version.dataset_id, files) if files else None
+        plan.versions.append((version, written))
+    for version in quarantined:
+        lines = {*plan.found.lines[str(version.source_digest)]}
+        set_aside = str(version.quarantine_digest)
+        plan.quarantines[set_aside] = _without(context, plan.quarantines.get(set_aside) or set_aside, "line", lines)
+    row_ids = {row.row_id for row in plan.found.rows}
+    for one in seen:
+        if one.kind == "evaluation":
+            with ground.database.session(tenant_id, read_only=True) as session:
+                digest = session.get_one(Evaluation, one.id).predictions_digest
+            if digest is not None and (new := _without(context, digest, "row_id", row_ids)) != digest:
+                plan.predictions[one.id] = str(new)
+    return plan
+
+
+def _without(context: JobContext, digest: str, key: str, gone: set[Any]) -> str | None:
+    """Put a file of JSON lines without those whose ``key`` is among the gone; None: none is left."""
+    blobs = context.ground.blobs
+    lines = blobs.read(context.tenant_id, digest).splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)[key] not in gone]
+    if len(kept) == len(lines):
+        return digest
+    return blobs.put(context.tenant_id, b"".join(kept), "application/x-ndjson").digest if kept else None
+
+
+def _decide(
+    context: JobContext,
+    session: TenantSession,
+    plan: _Plan,
+    entries: Sequence[bytes],
+    forgotten: Sequence[str],
+    reason: str,
+) -> Erasure:
+    _check_current(context, session, plan, entries)
+    erasure = session.get(Erasure, context.job_id)
+    if erasure is None:
+        erasure = Erasure(id=context.job_id, reason=reason, reached=_nothing(), created_by=context.actor.name)
+        session.add(erasure)
+        known = {*session.scalars(sa.select(ForgottenSubject.entry).where(ForgottenSubject.entry.in_(forgotten)))}
+        session.add_all(ForgottenSubject(entry=entry) for entry in forgotten if entry not in known)
+        session.flush()
+    seen = what_saw(session, plan.found)
+    reached: dict[str, Any] = json.loads(json.dumps(erasure.reached))
+    doomed = {*erasure.doomed}
+    reached["versions"] += [_succeed(context, session, *each) for each in plan.versions]
+    doomed |= _let_go_of_files(session, plan)
+    doomed |= _let_go_of_sources(session, plan, reached)
+    for evaluation_id, digest in plan.predictions.items():
+        evaluation = session.get_one(Evaluation, evaluation_id)
+        doomed.add(str(evaluation.predictions_digest))
+        evaluation.predictions_digest = digest
+    _mark(context, session, erasure, seen, reached)
+    erasure.reached, erasure.doomed, erasure.status = reached, sorted(doomed), "decided"
+    return erasure
+
+
+def _nothing() -> dict[str, Any]:
+    return {"rows": 0, "versions": [], "sources": [], "runs": [], "evaluations": [], "models": [], "copies": []}
+
+
+def _check_current(context: JobContext, session: TenantSession, plan: _Plan, entries: Sequence[bytes]) -> None:
+    """Raise StaleState if anything that bears on the plan came since it was made."""
+    for dataset in {version.dataset.id: version.dataset for version, _ in plan.versions}.values():
+        session.refresh(session.merge(dataset, load=True), with_for_update=True)
+    there = find_subject(context.ground, session, entries)
+    if {version.id for version in there.all_versions} != {version.id for version, _ in plan.versions}:
+        raise StaleState("versions came while rows were being erased")
+
+
+def _succeed(
+    context: JobContext, session: TenantSession, version: DatasetVersion, written: Written | None
+) -> dict[str, Any]:
+    """Erase a version, and let its successor follow it."""
+    row = session.get_one(DatasetVersion, version.id)
+    told: dict[str, Any] = {"version": row.reference, "digest": row.digest, "successor": None}
+    if written is not None:
+        gone = row.total_samples - sum(written.rows.values())
+        step = {
+            "step": "erase",
+            "description": f"Erased rows of a person from {row.reference}",
+            "affectedSamples": gone,
+            "timestamp": now().isoformat(),
+            "parameters": {},
+        }
+        steps = [*row.provenance["preprocessingSteps"], step]
+        columns: dict[str, Any] = {
+            "shape": row.shape,
+            "options": row.options,
+            "provenance": row.provenance | {"preprocessingSteps": steps},
+            "source_digest": row.source_digest,
+            "source_subjects_digest": row.source_subjects_digest,
+            "quarantine_digest": row.quarantine_digest,
+            "quarantined": row.quarantined,
+        }
+        change = Change("erase", f"{context.job_id[:24]}-{row.version}", None, None, columns)
+        current = row.version == row.dataset.current_version
+        successor = record_version(session, context.actor, row.dataset, written, change, current=current)
+        row.successor_id = successor.id
+        moved = sa.update(DatasetTag).where(DatasetTag.version_id == row.id).values(version_id=successor.id)
+        session.execute(moved)
+        told |= {"successor": successor.reference, "successorDigest": successor.digest, "rows": gone}
+    row.status, row.source_digest, row.source_subjects_digest, row.quarantine_digest = "erased", None, None, None
+    return told
+
+
+def _let_go_of_files(session: TenantSession, plan: _Plan) -> set[str]:
+    """Forget the files that held the rows; return the digests of what is to be destroyed."""
+    gone = [row.file.id for row in plan.found.rows]
+    erased = [version.id for version, _ in plan.versions]
+    session.execute(sa.delete(DatasetVersionFile).where(DatasetVersionFile.version_id.in_(erased)))
+    session.execute(sa.delete(DatasetVersionFile).where(DatasetVersionFile.file_id.in_(gone)))
+    doomed: set[str] = set()
+    for file in session.scalars(sa.select(DatasetFile).where(DatasetFile.id.in_(gone))):
+        doomed |= {file.digest, *filter(None, (file.subjects_digest,))}
+        session.delete(file)
+    session.flush()
+    return doomed
+
+
+def _let_go_of_sources(session: TenantSession, plan: _Plan, reached: dict[str, Any]) -> set[str]:
+    """Let no version name a source that names the person; what it had set aside is kept without these lines."""
+    doomed: set[str] = {*plan.found.lines}
+    for version in session.scalars(_of_sources(plan.found.lines)):
+        doomed |= {*filter(None, (version.source_subjects_digest,))}
+        set_aside = version.quarantine_digest
+        if set_aside is not None and (kept := plan.quarantines.get(set_aside, set_aside)) != set_aside:
+            doomed.add(set_aside)
+            version.quarantine_digest = kept
+        version.source_digest = version.source_subjects_digest = None
+    reached["sources"] = sorted({*reached["sources"], *plan.found.lines})
+    session.flush()
+    return doomed
+
+
+def _of_sources(digests: Iterable[str]) -> sa.Select[DatasetVersion]:
+    return sa.select(DatasetVersion).where(DatasetVersion.source_digest.in_({*digests}))
+
+
+def _mark(
+    context: JobContext, session: TenantSession, erasure: Erasure, seen: Sequence[SeenBy], reached: dict[str, Any]
+) -> None:
+    cause = f"erasures/{erasure.id}"
+    for one in seen:
+        if one.kind == "run":
+            run = session.get_one(TrainingRun, one.id)
+            run.not_repeatable = f"rows that it was given were erased ({cause})"
+            if run.status != "running":
+                for name in ("rows", "work"):
+                    shutil.rmtree(context.ground.settings.folder("runs", run.id) / name, ignore_errors=True)
+        if one.kind == "model_version":
+            why = "it learned from rows that were erased" if one.saw == "consumed" else "it may have learned such rows"
+            version = session.get_one(ModelVersion, one.id)
+            place_hold(
+                session, context.actor, version, cause, f"{why}; retrain it, retire it, or document an exception"
+            )
+    lists = {"run": "runs", "evaluation": "evaluations", "model_version": "models", "deployment": "deployments"}
+    for one in seen:
+        told = one.model_dump(mode="json", exclude_none=True, exclude={"kind"})
+        if told not in (kept := reached.setdefault(lists.get(one.kind, "copies"), [])):
+            kept.append(told)

@@ -1,0 +1,304 @@
+"""Whom rows are about: everything that saw them is named, exactly, and erasing them leaves nothing behind (GDPR-17)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from tests.datasets.test_imports import context_of, newest
+from tests.datasets.versions.test_changes import contents, imported
+from tests.datasets.versions.test_subjects import WHOLE, people
+from tests.faults import ROUNDS
+from tunery.audit.tables import AuditEntry
+from tunery.datasets.operations import list_versions, resolve_version, rows_of, tag_version
+from tunery.datasets.tables import DatasetVersion
+from tunery.datasets.versions.changing import delete_rows
+from tunery.datasets.versions.row_files import read_batches, rows_in
+from tunery.datasets.versions.stored_file import StoredFile
+from tunery.errors import Erased, NotFound, RateLimited, Refused
+from tunery.evaluation.tables import Evaluation
+from tunery.kit.actor import Actor
+from tunery.kit.ids import new_id
+from tunery.lineage.operations import Node, link
+from tunery.platform.blobs.tables import BlobRow
+from tunery.platform.ground import Ground
+from tunery.platform.jobs import Job
+from tunery.promotion.operations import promote_version
+from tunery.promotion.schemas import Promotion
+from tunery.registry.operations.keys import public_key
+from tunery.registry.signing import open_statement
+from tunery.registry.tables import Model, ModelVersion
+from tunery.subjects import operations
+from tunery.subjects.jobs import erase_subject
+from tunery.subjects.operations import decide, get_erasure, start_erasure
+from tunery.subjects.schemas import Decision, EraseWish, Trace
+from tunery.training.tables import TrainingRun
+
+
+def traced(ground: Ground, actor: Actor, identifier: str) -> Trace:
+    with ground.database.session(actor.tenant_id) as session:
+        return operations.trace(ground, session, actor, identifier)
+
+
+def names(trace: Trace, kind: str) -> list[str]:
+    return sorted(one.name for one in trace.seen_by if one.kind == kind)
+
+
+def erased(ground: Ground, actor: Actor, identifier: str) -> dict[str, Any]:
+    with ground.database.session(actor.tenant_id) as session:
+        job = start_erasure(ground, session, actor, EraseWish(identifier=identifier, reason="request 7"))
+    assert identifier not in json.dumps(job.payload)
+    return erase_subject(context_of(ground, actor), job.payload)
+
+
+def model_of(ground: Ground, actor: Actor, version: DatasetVersion, consumed: set[str] | None, name: str) -> str:
+    """A run that took in these rows of a dataset version (None: it cannot tell), and the model that came of it."""
+    bits = [row.row_id in (consumed or set()) for row in rows_of(ground, version)]
+    packed = zlib.compress(np.packbits(bits, bitorder="little").tobytes())
+    with ground.database.session(actor.tenant_id) as session:
+        model = Model(id=new_id(), name=name, kind="fine_tuned", created_by=actor.name)
+        base = ModelVersion(id=new_id(), model=model, version="0.1.0", kind="base", **_made(actor))
+        made = ModelVersion(id=new_id(), model=model, version="1.0.0", kind="adapter", **_made(actor))
+        run = TrainingRun(
+            id=new_id(),
+            name=name,
+            method="sft",
+            config={},
+            dataset_version_id=version.id,
+            dataset_reference=version.reference,
+            dataset_digest=version.digest,
+            base_version_id=base.id,
+            base_reference=f"{name}:0.1.0",
+            base_digest="0" * 64,
+            status="succeeded" if consumed is not None else "failed",
+            consumed=packed if consumed is not None else None,
+            created_by=actor.name,
+        )
+        session.add_all([model, base, made])
+        session.flush()
+        session.add(run)
+        node = Node("run", run.id, name)
+        link(session, Node("dataset_version", version.id, version.reference, version.digest), node, "trained_on")
+        link(session, node, Node("model_version", made.id, f"{name}:1.0.0"), "produced")
+        return made.id
+
+
+def _made(actor: Actor) -> dict[str, Any]:
+    manifest: dict[str, Any] = {"files": []}
+    return {"manifest": manifest, "manifest_digest": "0" * 64, "signature": {}, "size_bytes": 0, "details": {}} | {
+        "created_by": actor.name
+    }
+
+
+@pytest.mark.parametrize("seed", range(1 + ROUNDS))
+def test_a_trace_names_exactly_what_a_search_of_everything_finds(ground: Ground, actor: Actor, seed: int) -> None:
+    rng = random.Random(seed)
+    everyone = people(60)
+    imported(ground, actor, everyone[:40], **WHOLE)
+    for part in (everyone[40:50], everyone[50:]):
+        imported(ground, actor, part, "append", **WHOLE)
+    ids = [*contents(ground, newest(ground, actor))]
+    delete_rows(context_of(ground, actor), "things", rng.sample(ids, 5))
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        versions = [*reversed(list_versions(session, "things"))]
+    held = {version.reference: contents(ground, version) for version in versions}
+    took: dict[str, tuple[DatasetVersion, set[str]]] = {}
+    for number in range(8):
+        version = rng.choice(versions)
+        took[f"m{number}"] = version, {row_id for row_id in held[version.reference] if rng.random() < 0.4}
+        model_of(ground, actor, *took[f"m{number}"], f"m{number}")
+    for number in rng.sample(range(60), 8):
+        trace = traced(ground, actor, f"p{number}@example.com")
+        mine = [row_id for row_id in ids if f"p{number}@example.com" in held[versions[-2].reference][row_id]]
+        assert [row.row_id for row in trace.rows] == mine
+        assert [row.versions for row in trace.rows] == [
+            [reference for reference, rows in held.items() if row_id in rows] for row_id in mine
+        ]
+        saw = sorted(name for name, (_, consumed) in took.items() if {*mine} & consumed)
+        assert [name.split(" ")[0] for name in names(trace, "run")] == saw
+        assert names(trace, "model_version") == [f"{name}:1.0.0" for name in saw]
+
+
+def test_a_run_that_cannot_tell_is_named_as_such(ground: Ground, actor: Actor) -> None:
+    model_of(ground, actor, imported(ground, actor, people(10), **WHOLE), None, "broken")
+    [run] = [one for one in traced(ground, actor, "p3@example.com").seen_by if one.kind == "run"]
+    assert run.saw == "unknown"
+
+
+def test_tracing_is_audited_without_the_name_and_limited(ground: Ground, actor: Actor) -> None:
+    ground = replace(ground, settings=ground.settings.model_copy(update={"subject_traces_per_minute": 3}))
+    imported(ground, actor, people(10), **WHOLE)
+    for _ in range(3):
+        traced(ground, actor, "p3@example.com")
+    with pytest.raises(RateLimited, match="wait a minute"):
+        traced(ground, actor, "p3@example.com")
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        entries = [*session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "subject_traced"))]
+    assert len(entries) == 3
+    assert not any("p3@" in json.dumps([entry.resource, entry.details]) for entry in entries)
+
+
+def everything(ground: Ground, actor: Actor) -> str:
+    """All bytes of the tenant that can be read, rows of Parquet files as text."""
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        blobs = [*session.scalars(sa.select(BlobRow))]
+    found = []
+    for blob in blobs:
+        if blob.media_type.endswith("parquet"):
+            file = StoredFile(ground.blobs, actor.tenant_id, blob.digest)
+            found += [row.content for batch in read_batches(file, blob.digest) for row in rows_in(batch)]
+        else:
+            found.append(ground.blobs.read(actor.tenant_id, blob.digest).decode("latin-1"))
+    return "\n".join(found)
+
+
+def test_erased_rows_are_nowhere_and_all_others_stay(ground: Ground, actor: Actor) -> None:
+    rows = [*people(20), '{"prompt": "broken, of p3@example.com"', '{"prompt": "broken, of p4@example.com"']
+    first = imported(ground, actor, rows, on_error="quarantine", **WHOLE)
+    second = imported(ground, actor, people(30)[20:], "append", **WHOLE)
+    other = imported(ground, actor, people(50)[30:], **WHOLE)  # another file, current, without the person
+    with ground.database.session(actor.tenant_id) as session:
+        tag_version(session, actor, "things:1", "gold")
+    before = {version.reference: contents(ground, version) for version in (first, second, other)}
+    assert "p3@example.com" in everything(ground, actor)
+    result = erased(ground, actor, "P3@example.com")
+    assert result["spared"] == {}
+    assert "p3@" not in everything(ground, actor)
+    assert "p4@example.com" in everything(ground, actor)
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        for reference, successor in (("things:1", "things:4"), ("things:2", "things:5")):
+            with pytest.raises(Erased, match=f"{successor} is what is left"):
+                resolve_version(session, reference)
+            left = contents(ground, resolve_version(session, successor))
+            assert before[reference].items() > left.items()
+            assert len(left) == len(before[reference]) - 1
+        assert resolve_version(session, "things").id == other.id
+        assert resolve_version(session, "things:gold").reference == "things:4"
+    assert contents(ground, other) == before["things:3"]
+    assert traced(ground, actor, "p3@example.com").rows == []
+
+
+def test_the_certificate_is_signed_and_says_what_was_reached(ground: Ground, actor: Actor) -> None:
+    version = imported(ground, actor, people(10), **WHOLE)
+    model_of(ground, actor, version, {*contents(ground, version)}, "tuned")
+    result = erased(ground, actor, "p3@example.com")
+    envelope = json.loads(ground.blobs.read(actor.tenant_id, result["certificate"]))
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        key = public_key(session, envelope["signatures"][0]["keyid"])
+        assert key is not None
+        statement = open_statement(envelope, key.public_key)
+        assert get_erasure(session, result["erasure"]).status == "certified"
+    assert statement["subject"] == [{"name": "things:1", "digest": {"sha256": version.digest}}]
+    predicate = statement["predicate"]
+    assert (predicate["foundAgain"], predicate["reason"]) == (0, "request 7")
+    assert predicate["reached"]["sources"] == [version.source_digest]
+    assert [each["name"] for each in predicate["reached"]["models"]] == ["tuned:1.0.0"]
+    assert "p3@" not in base64.b64decode(envelope["payload"]).decode()
+
+
+def test_a_model_that_learned_erased_rows_waits_for_a_persons_decision(ground: Ground, actor: Actor) -> None:
+    version = imported(ground, actor, people(10), **WHOLE)
+    ids = [*contents(ground, version)]
+    learned = model_of(ground, actor, version, {*ids}, "learned")
+    model_of(ground, actor, version, {ids[5]}, "innocent")
+    erasure = erased(ground, actor, "p3@example.com")["erasure"]
+
+    def promoted(name: str) -> None:
+        with ground.database.session(actor.tenant_id) as session:
+            promote_version(session, actor, f"{name}:1.0.0", Promotion(to_stage="staging"))
+
+    with pytest.raises(Refused, match=f"on hold: .*tunery subjects decide {erasure}"):
+        promoted("learned")
+    with pytest.raises(Refused, match="no gate has judged"):  # so far comes only who is not on hold
+        promoted("innocent")
+    wish = Decision(version_id=learned, decision="exception", note="the row is one of public record")
+    with ground.database.session(actor.tenant_id) as session:
+        decide(session, actor, erasure, wish)
+        with pytest.raises(Refused, match="was decided"):
+            decide(session, actor, erasure, wish)
+    with pytest.raises(Refused, match="no gate has judged"):
+        promoted("learned")
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        runs = {run.name: run.not_repeatable for run in session.scalars(sa.select(TrainingRun))}
+    assert erasure in str(runs["learned"])
+    assert runs["innocent"] is None
+
+
+def test_predictions_on_erased_rows_go_and_the_others_stay(ground: Ground, actor: Actor) -> None:
+    version = imported(ground, actor, people(40), test_split=10, validation_split=0)
+    held_out = [row for row in rows_of(ground, version) if row.split == "test"]
+    [person] = [word for word in held_out[0].values["prompt"].split() if "@" in word]
+    lines = [json.dumps({"row_id": row.row_id, "prediction": row.content}) + "\n" for row in held_out]
+    digest = ground.blobs.put(actor.tenant_id, "".join(lines).encode(), "application/x-ndjson").digest
+    model_id = model_of(ground, actor, version, set(), "judged")
+    with ground.database.session(actor.tenant_id) as session:
+        evaluation = Evaluation(
+            id=new_id(),
+            model_version_id=model_id,
+            model_reference="judged:1.0.0",
+            model_digest="0" * 64,
+            benchmark_name="things",
+            benchmark_version="1",
+            dataset_version_id=version.id,
+            dataset_digest=version.digest,
+            split="test",
+            metric_names=[],
+            prompt={},
+            engine="none",
+            max_tokens=1,
+            status="completed",
+            predictions_digest=digest,
+            created_by=actor.name,
+        )
+        session.add(evaluation)
+    assert names(traced(ground, actor, person), "evaluation") == ["judged:1.0.0 on things"]
+    erased(ground, actor, person)
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        left = str(session.get_one(Evaluation, evaluation.id).predictions_digest)
+    kept = ground.blobs.read(actor.tenant_id, left).decode()
+    assert kept == "".join(lines[1:])
+    with pytest.raises(NotFound):
+        ground.blobs.read(actor.tenant_id, digest)
+
+
+def test_an_erasure_repeated_after_a_crash_ends_as_one(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, people(10), **WHOLE)
+    with ground.database.session(actor.tenant_id) as session:
+        job = start_erasure(ground, session, actor, EraseWish(identifier="p3@example.com"))
+    context = context_of(ground, actor)
+    first = erase_subject(context, job.payload)
+    assert erase_subject(context, job.payload)["erasure"] == first["erasure"]
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        assert len(list_versions(session, "things")) == 2
+
+
+def test_who_is_in_no_dataset_is_erased_without_a_trace_but_stays_out(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, people(3), **WHOLE)
+    erased(ground, actor, "p5@example.com")
+    again = imported(ground, actor, people(10), **WHOLE)
+    assert again.total_samples == 9
+    assert not any("p5@" in content for content in contents(ground, again).values())
+
+
+def test_a_stranger_erases_nothing(ground: Ground, actor: Actor, stranger: Actor) -> None:
+    version = imported(ground, actor, people(10), **WHOLE)
+    erased(ground, stranger, "p3@example.com")
+    assert len(contents(ground, version)) == 10
+    assert traced(ground, stranger, "p3@example.com").rows == []
+
+
+def test_the_identifier_is_in_no_row_of_the_database(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, people(10), **WHOLE)
+    erased(ground, actor, "p3@example.com")
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        jobs = [json.dumps([job.payload, job.result]) for job in session.scalars(sa.select(Job))]
+        versions = [json.dumps(row.provenance) for row in session.scalars(sa.select(DatasetVersion))]
+    assert not any("p3@" in text for text in [*jobs, *versions])
