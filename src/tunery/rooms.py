@@ -25,7 +25,11 @@ ROOMS = (
     "storage",
     "storage.upkeep",
     "storage.backup",
+<<<<<<< ours
     "subjects",
+=======
+    "compliance",
+>>>>>>> theirs
     "pipelines",
     "api",
 )

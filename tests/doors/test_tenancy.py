@@ -88,6 +88,9 @@ def test_a_thing_named_in_a_body_is_to_others_as_if_it_did_not_exist(
         ),
         *(("runs", {"name": "x", "dataset": data, "base": own["id"]}) for data in (things.dataset,)),
         ("datasets/query", {"sql": f'from "{things.dataset}"'}),
+        *(("compliance/validate", {"datasetId": each}) for each in (things.dataset, things.dataset_id)),
+        ("compliance/attestations", {"rule": "SH-KNOW", "dataset": things.dataset_version_id, "statement": "x"}),
+        ("compliance/attestations", {"rule": "SH-KNOW", "sourceDigest": things.file, "statement": "x"}),
         ("evaluations/compare", {"baselineId": things.other_evaluation_id, "candidateId": things.evaluation_id}),
         ("gates/own/check", {"version": things.version_id}),
         ("gates/own/check", {"version": own["id"], "evaluationId": things.evaluation_id}),
@@ -223,7 +226,7 @@ def _with_invented(body: Any, things: Things) -> Any:
         return {key: _with_invented(value, things) for key, value in body.items()}
     if isinstance(body, list):
         return [_with_invented(value, things) for value in body]
-    name = re.split(r'[/:"]', body.removeprefix("acme/").removeprefix('from "'))[0] if isinstance(body, str) else ""
+    name = re.split(r"[/:]", body.removeprefix("acme/"))[0] if isinstance(body, str) else ""
     return body.replace(name, _invent(name)) if name in _values(things) else body
 
 
@@ -260,7 +263,7 @@ def _words(value: Any) -> Iterator[str]:
         for each in value:
             yield from _words(each)
     elif isinstance(value, str):
-        yield from (part for part in re.split(r'[/:"]', value) if len(part) > 6)
+        yield from (part for part in re.split(r"[/:]", value) if len(part) > 6)
 
 
 def _rows(door: Door) -> dict[str, list[Any]]:

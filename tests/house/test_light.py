@@ -21,6 +21,7 @@ SCHEMAS = (
     "promotion",
     "serving",
     "storage",
+    "compliance",
     "pipelines",
 )
 

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": (_MAIN, "Look at a data file and write a commented recipe for it."),
     "chat": (_MAIN, "Talk to a model, or to base and tuned side by side."),
     "datasets": (_THINGS, "Import, inspect and list datasets and their versions."),
+    "compliance": (_THINGS, "Look at datasets by GDPR, HIPAA and others; attest, report, verify."),
     "runs": (_THINGS, "Trainings and their metrics."),
     "models": (_THINGS, "The registry: show, pull, verify, promote and export versions."),
     "subjects": (_THINGS, "Persons in the data: what saw their rows, and how these are erased."),

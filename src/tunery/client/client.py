@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from tunery.client.backup import Backup
 from tunery.client.chat import Chat
+from tunery.client.compliance import Compliance
 from tunery.client.datasets import Datasets
 from tunery.client.deployments import Deployments
 from tunery.client.evaluations import Evaluations
@@ -48,6 +49,7 @@ class Client:
         self.transport = Transport(settings)
         self.files = Files(self.transport)
         self.datasets = Datasets(self.transport, self.files)
+        self.compliance = Compliance(self.transport, self.files)
         self.jobs = Jobs(self.transport)
         self.runs = Runs(self.transport)
         self.models = Models(self.transport)

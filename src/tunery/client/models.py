@@ -18,6 +18,7 @@ from tunery.lineage.schemas import GraphView
 from tunery.registry.schemas import (
     ArtifactFile,
     DeletedVersion,
+    ModelDetail,
     ModelUpdate,
     ModelView,
     RegisterVersion,
@@ -37,9 +38,9 @@ class Models(Noun):
         """List models, those whose name or description holds ``q``."""
         return self._page(ModelView, path_of("models"), q=q or None, limit=limit, offset=offset)
 
-    def get(self, name: str) -> ModelView:
+    def get(self, name: str) -> ModelDetail:
         """Show a model."""
-        return view(ModelView, self._get(path_of("models", name)))
+        return view(ModelDetail, self._get(path_of("models", name)))
 
     def update(self, name: str, **changes: Any) -> ModelView:
         """Change a model: ``description``, ``add_tags``, ``remove_tags``, ``category``, ``license``."""

@@ -14,7 +14,7 @@ __all__ = ["ROLES", "hash_secret", "new_token", "permissions_of", "roles_with", 
 
 _READ = {
     "models:read", "adapters:read", "registry:search", "datasets:read", "runs:read", "jobs:read", "evaluations:read",
-    "gates:read", "deployments:read", "pipelines:read", "store:read", "tokens:own",
+    "gates:read", "deployments:read", "compliance:read", "pipelines:read", "store:read", "tokens:own",
 }  # fmt: skip
 
 ROLES: dict[str, frozenset[str]] = {
@@ -24,20 +24,25 @@ ROLES: dict[str, frozenset[str]] = {
         | {
             "models:create", "models:update", "models:delete_own", "adapters:create", "files:create",
             "datasets:create", "runs:create", "jobs:cancel", "evaluations:create", "pipelines:create", "inference:use",
+            "compliance:create",
         }
     ),
     "ml_engineer": frozenset(
         _READ
         | {
             "models:deploy", "models:promote", "adapters:deploy", "files:create", "evaluations:create", "gates:create",
-            "deployments:create", "deployments:delete", "jobs:cancel", "inference:use",
+            "deployments:create", "deployments:delete", "jobs:cancel", "inference:use", "compliance:create",
         }
     ),
     "model_admin": frozenset(
         {
             "models:*", "adapters:*", "registry:*", "access_control:manage", "files:*", "datasets:*", "runs:*",
             "jobs:*", "evaluations:*", "gates:*", "deployments:*", "pipelines:*", "inference:*", "tokens:*", "store:*",
+<<<<<<< ours
             "system:*", "subjects:*",
+=======
+            "system:*", "compliance:*",
+>>>>>>> theirs
         }
     ),
 }  # fmt: skip

@@ -11,9 +11,11 @@ from tunery.lineage.schemas import GraphView
 from tunery.platform.http import Call, Limit, Offset, route
 from tunery.platform.http.ranges import ranged
 from tunery.registry import operations
+from tunery.registry.facts import facts_of
 from tunery.registry.operations.register import node_of
 from tunery.registry.schemas import (
     DeletedVersion,
+    ModelDetail,
     ModelUpdate,
     ModelView,
     RegisterVersion,
@@ -36,9 +38,12 @@ def list_models(
 
 
 @route("models.get", "GET", "/models/{name}", permission="models:read")
-def get_model(call: Call, name: str) -> ModelView:
-    """Show a model."""
-    return ModelView.model_validate(operations.get_model(call.session, name))
+def get_model(call: Call, name: str) -> ModelDetail:
+    """Show a model, with the compliance flags of its current version."""
+    row = operations.get_model(call.session, name)
+    view = ModelDetail.model_validate(row)
+    current = [version for version in operations.list_versions(call.session, row.name) if version.status == "ready"]
+    return view.model_copy(update=facts_of(call.session, current[0])) if current else view
 
 
 @route("models.update", "PATCH", "/models/{name}", permission="models:update")
@@ -124,4 +129,5 @@ def version_view(call: Call, row: ModelVersion) -> VersionView:
     view = VersionView.model_validate(row)
     return view.model_copy(
         update={"public_key": key.public_key if key else None, "base_reference": base.reference if base else None}
+        | facts_of(call.session, row)
     )

@@ -11,6 +11,8 @@ from tunery.platform.http import Camel
 
 __all__ = [
     "ArtifactFile",
+    "ComplianceFlags",
+    "ModelDetail",
     "ModelUpdate",
     "ModelView",
     "RegisterVersion",
@@ -87,7 +89,18 @@ class DeletedVersion(VersionSummary):
     job_id: str | None = Field(None, description="The job that destroys its bytes; its result says what was spared.")
 
 
-class VersionView(VersionSummary):
+class ComplianceFlags(Camel):
+    """R1's flags, derived from the newest compliance reports of the data behind; nobody can set them."""
+
+    compliance_flags: dict[str, bool | None] = Field(
+        default_factory=dict, description="Such as `gdprCompliant`; none: a question is open, or nobody has looked."
+    )
+    certifications: list[str] = Field(
+        default_factory=list, description="Standards whose every rule passed for all data behind."
+    )
+
+
+class VersionView(VersionSummary, ComplianceFlags):
     """A version with everything that is known of it."""
 
     model_id: str
@@ -119,6 +132,10 @@ class ModelView(Camel):
     created_by: str
     created_at: datetime
     updated_at: datetime
+
+
+class ModelDetail(ModelView, ComplianceFlags):
+    """A model, with the flags of its current version."""
 
 
 class Verification(Camel):

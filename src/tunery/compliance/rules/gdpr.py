@@ -1,0 +1,134 @@
+"""GDPR. Sources: Regulation (EU) 2016/679; EDPB Opinion 28/2024."""
+
+from __future__ import annotations
+
+from tunery.compliance.ports import Case, Outcome, rule
+from tunery.compliance.rules.finding import NOT_READ, asked, count, names, person
+
+__all__: list[str] = []
+
+BASES = ("consent", "contract", "legal obligation", "vital interests", "public task", "legitimate interests")
+_LARGE_SCALE = 10_000
+_LEAST_K = 5
+
+count(
+    "GDPR-PII-DIRECT", "GDPR", "Direct identifiers that have a form: e-mail, phone, ids, accounts, IP", "A", "patterns"
+)
+names("GDPR-PII-NAMES", "GDPR", "Names and addresses of persons", ("PERSON", "LOCATION", "STREET"))
+count(
+    "GDPR-9-SPECIAL", "GDPR", "Special categories: health, belief, union, sex life, biometrics", "A+H",
+    ("SPECIAL_CATEGORY",), found="review",
+)  # fmt: skip
+count("GDPR-8-CHILD", "GDPR", "Mentions of children under 16", "A+H", ("AGE_CHILD",), found="review")
+person(
+    "GDPR-6-BASIS", "GDPR", "Lawful basis of each source",
+    f"a person has to say the basis ({', '.join(BASES)})", words=BASES,
+)  # fmt: skip
+person("GDPR-13/14-INFO", "GDPR", "Notice to the persons, of each source", "a person has to name the notice")
+
+
+@rule("GDPR-6.1f-LIA", "GDPR", "Balancing test, where the basis is legitimate interests", "H", document=True)
+def balancing(case: Case) -> Outcome:
+    """Ask for the test only where it is needed."""
+    basis = case.said("GDPR-6-BASIS")
+    if not basis:
+        return Outcome("unknown", "no lawful basis is recorded yet (GDPR-6-BASIS)")
+    if not any(one.statement.lower().startswith("legitimate interests") for one in basis):
+        return Outcome("n/a", "the basis is not legitimate interests")
+    return asked("a balancing test has to be attached", case, "GDPR-6.1f-LIA")
+
+
+@rule("GDPR-5.1c-MIN", "GDPR", "Fields that no training uses", "A+H", needs_rows=True)
+def minimal(case: Case) -> Outcome:
+    """List the columns beside those a model learns from."""
+    if case.scan is None:
+        return NOT_READ
+    unused = sorted(set(case.scan.columns) - case.content)
+    evidence = {"columns": sorted(case.scan.columns), "unused": unused}
+    if unused:
+        return Outcome("review", f"no training reads {', '.join(unused[:10])}", evidence)
+    return Outcome("pass", "every column is one that a model learns from", evidence)
+
+
+@rule("GDPR-PII-QUASI", "GDPR", "Quasi-identifiers: how many persons share a combination", "A+H", needs_rows=True)
+def quasi_identifiers(case: Case) -> Outcome:
+    """Measure k-anonymity. Source: Sweeney 2002; k of 5 as in the guidance of the EMA, policy 0070."""
+    if case.scan is None:
+        return NOT_READ
+    quasi = case.scan.quasi
+    if not quasi:
+        return Outcome("unknown", "no quasi-identifiers are declared; name the columns (--quasi-identifier)")
+    if quasi["missing"]:
+        return Outcome("unknown", f"no row has the column {', '.join(quasi['missing'])}", dict(quasi))
+    if quasi["k"] < _LEAST_K:
+        return Outcome("review", f"the smallest group has {quasi['k']} rows, fewer than {_LEAST_K}", dict(quasi))
+    return Outcome("pass", f"every combination stands in at least {quasi['k']} rows", dict(quasi))
+
+
+@rule("GDPR-35-DPIA", "GDPR", "Impact assessment, where special categories or a large scale ask for one", "H",
+      needs_rows=True, document=True)  # fmt: skip
+def impact_assessment(case: Case) -> Outcome:
+    """Ask for it only where the rows call for it."""
+    if case.scan is None:
+        return NOT_READ
+    special = case.scan.rows.get("SPECIAL_CATEGORY", 0)
+    kinds = case.scan.detectors.get("patterns", {}).get("kinds", [])
+    persons = max((case.scan.rows.get(kind, 0) for kind in kinds), default=0)
+    evidence = {"rows_with_special_categories": special, "rows_with_one_kind_of_identifier": persons}
+    if not special and persons < _LARGE_SCALE:
+        done = case.scan.complete
+        return Outcome("n/a" if done else "unknown", "nothing found that asks for one", evidence)
+    found = asked("an impact assessment has to be attached", case, "GDPR-35-DPIA")
+    return Outcome(found.status, found.reason, found.evidence | evidence)
+
+
+@rule("GDPR-5.1e-RETAIN", "GDPR", "Retention limit set and not passed", "A", until=True)
+def retention(case: Case) -> Outcome:
+    """Read the limit that a person set: the `until` of an attestation."""
+    limits = [one for one in case.said("GDPR-5.1e-RETAIN") if one.until]
+    evidence = {"limits": [one.as_evidence() for one in limits]}
+    if limits:
+        return Outcome("pass", "the limit is set and lies ahead", evidence)
+    if over := case.said("GDPR-5.1e-RETAIN", over=True):
+        return Outcome("fail", "the retention limit is passed", {"limits": [one.as_evidence() for one in over]})
+    return Outcome("fail", "no retention limit is set; attest GDPR-5.1e-RETAIN with --until", evidence)
+
+
+@rule("GDPR-25/32-SEC", "GDPR", "Sealed at rest, access by roles, backups, a restore drill", "A")
+def security(case: Case) -> Outcome:
+    """Read how this Tunery keeps the data."""
+    house = case.house
+    evidence = {key: house[key] for key in ("sealed", "roles", "backups", "backup_verified_at", "store_checked_at")}
+    if not (house["sealed"] and house["roles"]):
+        return Outcome("fail", "data at rest is not sealed, or nobody's access is bounded by a role", evidence)
+    if not house["backups"]:
+        return Outcome("fail", "no backups are made (TUNERY_BACKUP_URL), so nothing could be put back", evidence)
+    if not house["backup_verified_at"]:
+        return Outcome("unknown", "no verified backup is recorded in this tenant; the operator keeps them", evidence)
+    return Outcome("pass", "sealed, by roles, backed up and verified", evidence)
+
+
+@rule("GDPR-30-ROPA", "GDPR", "Record of processing: the fields of Art. 30(1)", "A+H")
+def record(case: Case) -> Outcome:
+    """Write what is known of the record; a person completes it and says that it is true."""
+    kinds = sorted(case.scan.counts) if case.scan else []
+    limits = [one.until.date().isoformat() for one in case.said("GDPR-5.1e-RETAIN") if one.until]
+    fields = {
+        "controller": None,
+        "purposes": sorted({run["name"] for run in case.runs}) or None,
+        "categories of persons and data": kinds or None,
+        "recipients": None,
+        "third countries": case.house["hosts"] or None,
+        "time limits of erasure": limits or None,
+        "security": {"sealed": case.house["sealed"], "roles": case.house["roles"]},
+    }
+    gaps = [name for name, value in fields.items() if value is None]
+    return Outcome("review", f"a person completes {', '.join(gaps)} and says that it is true", {"record": fields})
+
+
+@rule("GDPR-44-XFER", "GDPR", "Where the data lies and was pulled from", "A+H")
+def transfers(case: Case) -> Outcome:
+    """List hosts; which country they are in, a person knows."""
+    sources = sorted({str(s["url"]) for s in case.provenance.get("sources", []) if s.get("url")})
+    evidence = {"hosts": case.house["hosts"], "sources": sources}
+    return Outcome("review", "a person has to say that none of these places is outside the EEA unguarded", evidence)
