@@ -25,11 +25,8 @@ ROOMS = (
     "storage",
     "storage.upkeep",
     "storage.backup",
-<<<<<<< ours
     "subjects",
-=======
     "compliance",
->>>>>>> theirs
     "pipelines",
     "api",
 )

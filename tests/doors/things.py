@@ -43,12 +43,9 @@ class Things:
     run_id: str
     pipeline_id: str
     upload_id: str
-<<<<<<< ours
     erasure_id: str
-=======
     report_id: str
     attestation_id: str
->>>>>>> theirs
     token_id: str
     token_key: str
     job_id: str
@@ -107,15 +104,12 @@ def make_things(door: Door, folder: Path) -> Things:
     token = data_of(http.post("/api/v1/tokens", json={"name": CANARY}))
     wish = {"digest": hashlib.sha256(b"parts to come").hexdigest(), "sizeBytes": 200_000, "partBytes": 65_536}
     upload_id = data_of(http.post("/api/v1/uploads", json=wish))["id"]
-<<<<<<< ours
     wish = {"identifier": "nobody@example.org", "reason": CANARY}
     erasure_id = data_of(http.post("/api/v1/subjects/erase", json=wish))["jobId"]  # an erasure has its job's id
     door.carry_out(tenant_id, erasure_id)
-=======
     wish = {"rule": "SH-KNOW", "dataset": Things.dataset, "statement": CANARY}
     attestation_id = data_of(http.post("/api/v1/compliance/attestations", json=wish))["id"]
     report_id = data_of(http.post("/api/v1/compliance/validate", json={"datasetId": Things.dataset}))["reportId"]
->>>>>>> theirs
     return Things(
         file=file,
         base_id=base["id"],
@@ -131,12 +125,9 @@ def make_things(door: Door, folder: Path) -> Things:
         run_id=run["id"],
         pipeline_id=pipeline["id"],
         upload_id=upload_id,
-<<<<<<< ours
         erasure_id=erasure_id,
-=======
         report_id=report_id,
         attestation_id=attestation_id,
->>>>>>> theirs
         token_id=token["id"],
         token_key=token["keyId"],
         job_id=job_id,

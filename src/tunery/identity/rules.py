@@ -38,11 +38,7 @@ ROLES: dict[str, frozenset[str]] = {
         {
             "models:*", "adapters:*", "registry:*", "access_control:manage", "files:*", "datasets:*", "runs:*",
             "jobs:*", "evaluations:*", "gates:*", "deployments:*", "pipelines:*", "inference:*", "tokens:*", "store:*",
-<<<<<<< ours
-            "system:*", "subjects:*",
-=======
-            "system:*", "compliance:*",
->>>>>>> theirs
+            "system:*", "subjects:*", "compliance:*",
         }
     ),
 }  # fmt: skip

@@ -706,6 +706,81 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_blob_pieces_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
+        "compliance_attestations",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("rule", sa.String(length=60), nullable=False),
+        sa.Column("dataset_version_id", sa.Uuid(as_uuid=False), nullable=True),
+        sa.Column("dataset_reference", sa.String(length=200), nullable=True),
+        sa.Column("source_digest", sa.String(length=64), nullable=True),
+        sa.Column("statement", sa.Text(), nullable=False),
+        sa.Column("document_digest", sa.String(length=64), nullable=True),
+        sa.Column("until", base.Timestamp(timezone=True), nullable=True),
+        sa.Column("created_by", sa.String(length=320), nullable=False),
+        sa.Column("withdrawn_by", sa.String(length=320), nullable=True),
+        sa.Column("withdrawn_at", base.Timestamp(timezone=True), nullable=True),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_version_id"],
+            ["dataset_versions.id"],
+            name=op.f("fk_compliance_attestations_dataset_version_id_dataset_versions"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=op.f("fk_compliance_attestations_tenant_id_tenants"),
+            ondelete="RESTRICT",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_compliance_attestations")),
+    )
+    with op.batch_alter_table("compliance_attestations", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_compliance_attestations_dataset_version_id"), ["dataset_version_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_compliance_attestations_rule"), ["rule"], unique=False)
+        batch_op.create_index(batch_op.f("ix_compliance_attestations_source_digest"), ["source_digest"], unique=False)
+        batch_op.create_index(batch_op.f("ix_compliance_attestations_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "compliance_reports",
+        sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("dataset_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("dataset_version_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("dataset_reference", sa.String(length=200), nullable=False),
+        sa.Column("dataset_digest", sa.String(length=64), nullable=False),
+        sa.Column("results", base.Json, nullable=False),
+        sa.Column("compliant", sa.Boolean(), nullable=False),
+        sa.Column("attestations", base.Json, nullable=False),
+        sa.Column("envelope", base.Json, nullable=False),
+        sa.Column("job_id", sa.Uuid(as_uuid=False), nullable=True),
+        sa.Column("created_by", sa.String(length=320), nullable=False),
+        sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
+        sa.Column("updated_at", base.Timestamp(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name=op.f("fk_compliance_reports_dataset_id_datasets")
+        ),
+        sa.ForeignKeyConstraint(
+            ["dataset_version_id"],
+            ["dataset_versions.id"],
+            name=op.f("fk_compliance_reports_dataset_version_id_dataset_versions"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.id"], name=op.f("fk_compliance_reports_tenant_id_tenants"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_compliance_reports")),
+        sa.UniqueConstraint("tenant_id", "job_id", name=op.f("uq_compliance_reports_tenant_id_job_id")),
+    )
+    with op.batch_alter_table("compliance_reports", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_compliance_reports_dataset_digest"), ["dataset_digest"], unique=False)
+        batch_op.create_index(batch_op.f("ix_compliance_reports_dataset_id"), ["dataset_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_compliance_reports_dataset_version_id"), ["dataset_version_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_compliance_reports_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
         "dataset_tags",
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("tenant_id", sa.Uuid(as_uuid=False), nullable=False),
@@ -1097,6 +1172,20 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_dataset_tags_tenant_id"))
 
     op.drop_table("dataset_tags")
+    with op.batch_alter_table("compliance_reports", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_compliance_reports_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_compliance_reports_dataset_version_id"))
+        batch_op.drop_index(batch_op.f("ix_compliance_reports_dataset_id"))
+        batch_op.drop_index(batch_op.f("ix_compliance_reports_dataset_digest"))
+
+    op.drop_table("compliance_reports")
+    with op.batch_alter_table("compliance_attestations", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_compliance_attestations_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_compliance_attestations_source_digest"))
+        batch_op.drop_index(batch_op.f("ix_compliance_attestations_rule"))
+        batch_op.drop_index(batch_op.f("ix_compliance_attestations_dataset_version_id"))
+
+    op.drop_table("compliance_attestations")
     with op.batch_alter_table("blob_pieces", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_blob_pieces_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_blob_pieces_segment_number"))
