@@ -61,9 +61,16 @@ def content_digest(row: Row, shape: Shape) -> bytes:
     return blake3(canonical_json(content_of(shape, row.values))).digest(16)
 
 
-def packed(row: Row, shape: Shape, imported: bytes = b"") -> PackedRow:
-    """Return a row packed."""
-    content = canonical_json(row.values)
+def packed(row: Row, shape: Shape, imported: bytes = b"", content: bytes = b"") -> PackedRow:
+    """Return a row packed.
+
+    Args:
+        row: The row.
+        shape: Its shape.
+        imported: Digest of it as it was imported, where that names it.
+        content: Its columns as canonical JSON, if that is known.
+    """
+    content = content or canonical_json(row.values)
     learned, asked = content_digest(row, shape), input_of(shape, row.values)
     row_hash = hashlib.sha256(content).digest()
     return PackedRow(row.row_id, row.line, content.decode(), asked, row_hash, learned, row.subjects, imported)

@@ -196,9 +196,11 @@ class _ReadPiece:
         shaper, ids = Shaper(self.options.columns, self.shape), RowIds(self.options.key)
         rows: list[PackedRow] = []
         quarantine, subjects = _Collected(rows), self.subjects.blank()
-        records = _records_of(piece, self.format_name, self.max_row_bytes, quarantine)
+        last: list[dict[str, Any]] = [{}]
+        records = _remembered(_records_of(piece, self.format_name, self.max_row_bytes, quarantine), last)
         for row in _usable_rows(records, shaper, ids, quarantine, subjects):
-            rows.append(packed(row, self.shape, ids.digest))  # noqa: PERF401 what is refused notes how many there are
+            content = ids.content if row.values == last[0] else b""  # most rows are kept as they came
+            rows.append(packed(row, self.shape, ids.digest, content))
         return _Read(rows, quarantine.refused, shaper.seen(), subjects.passed_over, subjects.entries)
 
 
@@ -238,6 +240,12 @@ def _pieces(file: BinaryIO, max_row_bytes: int) -> Iterator[_Piece]:
                 data += b"\n"
         yield _Piece(data, first)
         first += data.count(b"\n")
+
+
+def _remembered(records: Iterator[Record], last: list[dict[str, Any]]) -> Iterator[Record]:
+    for record in records:
+        last[0] = record.values
+        yield record
 
 
 def _noted(pieces: Iterator[_Piece], ahead: deque[_Piece]) -> Iterator[_Piece]:

@@ -51,12 +51,13 @@ class RowIds:
 
     Attributes:
         count: Rows named so far.
-        digest: Of the content of the row named last; empty with a key.
+        content: Canonical JSON of the row named last, as it was imported; empty with a key.
+        digest: Of that content; empty with a key.
     """
 
     def __init__(self, key: str | None, taken: Collection[str] = ()) -> None:
         self.count = 0
-        self.digest = b""
+        self.content = self.digest = b""
         self._key = key
         self._taken = taken
         self._lines: dict[str, int] = {}
@@ -84,7 +85,7 @@ class RowIds:
         return row_id
 
     def _by_content(self, values: dict[str, Any]) -> str:
-        content = canonical_json(values)
+        content = self.content = canonical_json(values)
         digest = self.digest = blake3(content).digest(16)
         while True:
             copy = self._copies[digest]
