@@ -86,7 +86,11 @@ _FORMS: tuple[tuple[str, str], ...] = (
      r"[^\s\"'<>]{1,200}\.(?:jpe?g|png|gif|webp|heic|tiff?|bmp|wav|mp3|flac|m4a|mp4|mov)(?![^\W_])"),
     ("SPECIAL_CATEGORY", rf"(?<![^\W_])(?:{_TERMS})(?![^\W_])"),
 )  # fmt: skip
-_COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _FORMS)
+_HINTS = {"URL": ("://", "www."), "MEDIA": (".", "data:", "_"), "SPECIAL_CATEGORY": ("",)}
+"""What must stand in a text for a form to be looked for; the others need a digit."""
+
+_DIGIT = re.compile(r"[0-9]")
+_COMPILED = tuple((kind, _HINTS.get(kind), re.compile(pattern)) for kind, pattern in _FORMS)
 
 
 class FormDetector:
@@ -102,6 +106,8 @@ class FormDetector:
         return list(self._find(lower if len(lower) == len(text) else text))
 
     def _find(self, text: str) -> Iterator[Finding]:
-        for kind, pattern in _COMPILED:
-            for match in pattern.finditer(text):
-                yield Finding(kind, match.start(), match.end(), 0.6)
+        has_digit = _DIGIT.search(text) is not None
+        for kind, hints, pattern in _COMPILED:
+            if has_digit if hints is None else any(hint in text for hint in hints):
+                for match in pattern.finditer(text):
+                    yield Finding(kind, match.start(), match.end(), 0.6)
