@@ -16,6 +16,7 @@ ROOMS = (
     "lineage",
     "datasets",
     "datasets.query",
+    "datasets.exports",
     "registry",
     "inference",
     "training",

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from tunery.audit import AuditEntry
 from tunery.client import Client
 from tunery.errors import InvalidInput, NotFound
+from tunery.platform.db import Database
 
 
 @pytest.fixture
@@ -166,3 +169,39 @@ def test_dat_09_a_select_is_answered_by_the_sdk_and_the_command_line(
     assert (code, len(shown["rows"]), shown["truncated"]) == (0, 3, True)
     code, _, error = tunery("datasets", "query", "drop table x")
     assert (code, "one SELECT" in error) == (2, True)
+
+
+def test_exports_are_files_or_a_delta_table_and_are_audited(
+    client: Client, tunery: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    from deltalake import DeltaTable
+    from pyarrow import csv, parquet
+
+    file = tmp_path / "rows.jsonl"
+    rows = [{"prompt": f"=1+{i * 7919}", "completion": f"sum {i}"} for i in range(20)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    client.jobs.wait(client.datasets.import_(file, name="shared").job_id)
+    client.jobs.wait(client.datasets.import_(file, name="shared", mode="append").job_id)
+    for form in ("jsonl", "csv", "parquet", "delta"):
+        name = "shared" if form == "delta" else "shared:1"
+        code, made, error = tunery("datasets", "export", name, "--format", form, "--to", tmp_path / f"out.{form}")
+        assert code == 0, error
+        assert made["version"] == ("shared:2" if form == "delta" else "shared:1")
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == rows
+    assert parquet.read_table(tmp_path / "out.parquet").to_pylist() == rows
+    assert csv.read_csv(tmp_path / "out.csv").to_pylist() == [row | {"prompt": "'" + row["prompt"]} for row in rows]
+    for version, count in ((1, 20), (2, 40)):
+        assert DeltaTable(tmp_path / "out.delta", version=version).to_pyarrow_table().num_rows == count
+    assert tunery("datasets", "export", "shared", "--split", "none", "--to", tmp_path / "other")[0] == 2
+    assert tunery("datasets", "export", "shared:1", "--format", "delta", "--to", tmp_path / "other")[0] == 2
+    assert tunery("datasets", "export", "shared", "--to", tmp_path / "out.jsonl")[0] == 2
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".") or path.name == "other"]
+    database = Database(client.settings.effective_database_url)
+    try:
+        with database.system_session("a test reads the audit", read_only=True) as session:
+            entries = session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "dataset_exported"))
+            told = [(entry.resource, entry.details["format"]) for entry in entries]
+    finally:
+        database.close()
+    files = [("shared:1", form) for form in ("jsonl", "csv", "parquet")]
+    assert told == [*files, ("shared:1", "delta"), ("shared:2", "delta")]  # erasure asks who got copies of a version

@@ -17,6 +17,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from tests.datasets.test_imports import pairs
+from tests.datasets.versions.test_changes import contents, imported
 from tests.doors.door import Door, opened
 from tests.doors.things import data_of
 from tests.fixtures import fresh_settings, make_actor
@@ -24,6 +26,7 @@ from tests.registry.conftest import Shelf
 from tests.stored import flip_a_bit, stored_at
 from tunery.audit import AuditEntry
 from tunery.cli.main import run
+from tunery.datasets.versions.rebuilding import rebuild_logs
 from tunery.errors import IntegrityError, NotFound, Refused, Unavailable
 from tunery.identity.operations import bootstrap
 from tunery.identity.tables import Tenant
@@ -135,8 +138,7 @@ def unchanged(folder: Path) -> Iterator[None]:
 def test_a_restored_home_is_that_of_the_backups_moment(home: Home) -> None:
     home.shelf.base()
     tuned = home.shelf.adapter()
-    table = home.settings.folder("datasets", home.actor.tenant_id, "rows") / "part-0.parquet"
-    table.write_bytes(os.urandom(5_000_000))
+    rows = imported(home.ground, home.actor, pairs(20))
     first = home.back_up()
     later = home.put(b"put after the backup")
     assert faults_of(home.target, first) == []
@@ -146,7 +148,9 @@ def test_a_restored_home_is_that_of_the_backups_moment(home: Home) -> None:
     tenant_id = home.actor.tenant_id
     assert whole(ground, tenant_id)
     assert verify_version(ground, tenant_id, tuned.id).files == len(tuned.manifest["files"])
-    assert (ground.settings.home / table.relative_to(home.settings.home)).read_bytes() == table.read_bytes()
+    assert contents(ground, rows) == contents(home.ground, rows)
+    assert rebuild_logs(ground, tenant_id) == []  # the restore made the log of the dataset again
+    assert not any(file.path.startswith("datasets") for file in first.files)
     assert not ground.blobs.exists(tenant_id, later)
     with ground.database.system_session("a test reads the audit", read_only=True) as session:
         assert session.scalars(sa.select(AuditEntry.resource).where(AuditEntry.action == "backup_restored")).all() == [

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from tests.datasets.test_imports import pairs
+from tests.datasets.versions.test_changes import contents, imported
 from tests.faults import EVERY, Injected
 from tests.storage.test_backup import Home, home, whole
 from tests.stored import stored_at
 from tunery.app import build_house
 from tunery.audit import AuditEntry
+from tunery.datasets.versions.rebuilding import rebuild_logs
 from tunery.errors import Refused, Unavailable
 from tunery.kit.digests import sha256_bytes
 from tunery.platform.blobs.destroying import destroy
@@ -186,8 +189,7 @@ def test_an_index_put_back_by_hand_is_corrected_by_a_rebuild(home: Home) -> None
 def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, injected: Injected) -> None:
     """Each attempt meets what the one before left, and is killed some deeds later, until one ends."""
     found = joined(home)
-    table = home.settings.folder("datasets", home.actor.tenant_id, "rows") / "part-0.parquet"
-    table.write_bytes(os.urandom(100_000))
+    rows = imported(home.ground, home.actor, pairs(20))
     backup = home.back_up()
     secret = home.put(b"another " * 20_000)
     last = home.back_up()
@@ -199,7 +201,8 @@ def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, inject
     assert whole(ground, tenant_id)
     assert verify_version(ground, tenant_id, found.kept.id).files == 2
     assert not ground.blobs.exists(tenant_id, secret)
-    assert (settings.home / table.relative_to(home.settings.home)).read_bytes() == table.read_bytes()
+    assert contents(ground, rows) == contents(home.ground, rows)
+    assert rebuild_logs(ground, tenant_id) == []
     assert not (settings.home / "restoring").exists()
     with ground.database.system_session("a test reads the audit", read_only=True) as session:
         told = session.scalars(sa.select(AuditEntry.resource).where(AuditEntry.action == "backup_restored")).all()
@@ -214,7 +217,6 @@ def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, inject
 def test_a_backup_killed_before_any_of_its_deeds_leaves_none_or_a_whole_one(home: Home, injected: Injected) -> None:
     """Whatever manifest there is stands for a backup in which nothing is missing or damaged."""
     digest = home.put(os.urandom(50_000))
-    home.settings.folder("datasets", home.actor.tenant_id, "rows").joinpath("part-0.parquet").write_bytes(b"rows")
     injected(kill_again_and_again("create", home.settings, home.url))
     made = home.target.manifest_ids()
     assert made

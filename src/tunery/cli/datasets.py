@@ -263,6 +263,27 @@ def rows(
     return Output(plain(found), table(shown, "line", "split", "rowId", "row").shown)
 
 
+@noun.command("export", example="tunery datasets export addresses:2 --format csv --to addresses.csv")
+def export(
+    reference: Ref,
+    to: Annotated[Path, typer.Option(help="The new file; of a Delta table, the new folder.")],
+    form: Annotated[
+        Literal["jsonl", "csv", "parquet", "delta"],
+        typer.Option("--format", help="One file of rows, or the dataset with all its versions as a Delta table."),
+    ] = "jsonl",
+    split: Annotated[str | None, typer.Option(help="train, validation or test. Default: all.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Column to export; may be repeated. Default: those of the first rows.")
+    ] = None,
+) -> Output:
+    """Write the rows of a version to a file, or a dataset and its history to a Delta table; the export is audited."""
+    with Client() as client:
+        made = client.datasets.export(reference, to, format=form, split=split, columns=column)
+    told = [f"erased, so empty in this table: version {', '.join(map(str, made.erased))}"] if made.erased else []
+    shown = sheet({"path": str(made.path), "version": made.version, "erased": made.erased})
+    return Output(shown.data, shown.shown, [*told])
+
+
 @noun.command("query", example="tunery datasets query 'select split, count(*) from addresses group by split'")
 def query(
     sql: Annotated[str, typer.Argument(help='One SELECT; tables are datasets by name: addresses, "addresses:2".')],

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from tunery.client.dataset_exports import Exported, refuse_existing, write_export
 from tunery.client.files import Files, Watch
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import Transport, path_of
@@ -167,6 +168,32 @@ class Datasets(Noun):
         """
         wish = {"sql": sql, "limit": limit}
         return view(QueryResult, self._send("POST", path_of("datasets", "query"), wish, keyed=False))
+
+    def export(
+        self,
+        reference: str,
+        path: Path | str,
+        *,
+        format: Literal["jsonl", "csv", "parquet", "delta"] = "jsonl",
+        split: str | None = None,
+        columns: builtins.list[str] | None = None,
+    ) -> Exported:
+        """Write rows to a new file, or a dataset with its whole history to a new folder; the export is audited.
+
+        Args:
+            reference: The version; a dataset's name for ``delta``.
+            path: The file, or the folder.
+            format: ``csv`` escapes what a spreadsheet would take for a formula. ``delta`` is a Delta table whose
+                version ``n`` is version ``n`` of the dataset; erased ones are empty.
+            split: Only rows of this split.
+            columns: Only these columns; none: those of the first rows.
+        """
+        refuse_existing(Path(path))
+        name, version = _parts(reference)
+        query = {"version": version, "format": format, "split": split, "column": columns}
+        address = path_of("datasets", name, "exports")
+        with self._transport.stream("POST", address, query=query, headers={"Accept-Encoding": "identity"}) as response:
+            return write_export(response, Path(path), unpack=format == "delta")
 
     def inspect(
         self,

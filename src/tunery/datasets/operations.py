@@ -29,6 +29,7 @@ from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
 
 __all__ = [
+    "find_version",
     "get_dataset",
     "inspect_upload",
     "list_datasets",
@@ -90,6 +91,13 @@ def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
         follows = f"; {successor.reference} is what is left of it" if successor else ""
         raise Erased(f"{version.reference} held rows that were erased{follows}")
     return version
+
+
+def find_version(session: TenantSession, name: str, version: str | None = None) -> DatasetVersion:
+    """Return a dataset's version by its number, its tag, or ``@`` and a time; else the newest. Raises: as above."""
+    if not version:
+        return resolve_version(session, name)
+    return resolve_version(session, f"{name}{'' if version.startswith('@') else ':'}{version}")
 
 
 def _find_version(session: TenantSession, reference: str) -> DatasetVersion:

@@ -10,7 +10,6 @@ from tunery import audit
 from tunery.datasets import operations
 from tunery.datasets.inspection import Findings
 from tunery.datasets.provenance import provenance_of
-from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.diffing import diff_versions
 from tunery.datasets.views import (
     DatasetDeleteRows,
@@ -60,7 +59,7 @@ def delete_rows(call: Call, name: str, body: DatasetDeleteRows) -> JobStarted:
 @route("datasets.restore", "POST", "/datasets/{name}/restore", permission="datasets:create", status=202)
 def restore(call: Call, name: str, body: DatasetRestore) -> JobStarted:
     """Make a new version with the rows of an older one, as a durable job."""
-    version = _version(call, name, body.version)
+    version = operations.find_version(call.session, name, body.version)
     return _start(call, "restore", version.dataset.name, {"version": version.id})
 
 
@@ -74,7 +73,7 @@ def compact(call: Call, name: str) -> JobStarted:
 @route("datasets.tag", "POST", "/datasets/{name}/tags", permission="datasets:create", status=201)
 def tag(call: Call, name: str, body: DatasetTagging) -> DatasetVersionView:
     """Give a version a name, taking it from the one that had it."""
-    version = _version(call, name, body.version)
+    version = operations.find_version(call.session, name, body.version)
     return DatasetVersionView.model_validate(operations.tag_version(call.session, call.actor, version.id, body.tag))
 
 
@@ -88,8 +87,8 @@ def diff(
     offset: Offset = 0,
 ) -> DifferenceView:
     """Show which rows of a version came, went or changed since another; by default in the newest since its parent."""
-    new = _version(call, name, after)
-    old = _version(call, name, before or str(new.parent or max(1, new.version - 1)))
+    new = operations.find_version(call.session, name, after)
+    old = operations.find_version(call.session, name, before or str(new.parent or max(1, new.version - 1)))
     call.session.commit()
     found = diff_versions(call.ground, old, new, limit, offset)
     call.meta = {"total": found.added + found.removed + found.changed, "limit": limit, "offset": offset}
@@ -137,7 +136,7 @@ def rows(
     offset: Offset = 0,
 ) -> list[RowView]:
     """Show rows of a version, in the order of their import."""
-    found = _version(call, name, version)
+    found = operations.find_version(call.session, name, version)
     call.meta = {"total": found.rows.get(split, 0) if split else found.total_samples, "limit": limit, "offset": offset}
     return [
         RowView(row_id=row.row_id, split=row.split, line=row.line, row=row.values)
@@ -154,7 +153,7 @@ def list_sanitizers(call: Call) -> list[SanitizerView]:
 @route("datasets.provenance", "GET", "/datasets/{name}/provenance", permission="datasets:read")
 def provenance(call: Call, name: str, version: str | None = Query(None, max_length=40)) -> Provenance:
     """Show where a version came from and what was done to it."""
-    found = _version(call, name, version)
+    found = operations.find_version(call.session, name, version)
     return provenance_of(call.session, found)
 
 
@@ -162,10 +161,3 @@ def _start(call: Call, verb: str, name: str, payload: dict[str, Any], **details:
     job = enqueue_job(call.session, call.actor, f"datasets.{verb}", payload, f"datasets/{name}")
     audit.record(call.session, call.actor, f"dataset_{verb}_started", f"datasets/{name}", job=job.id, **details)
     return JobStarted(job_id=job.id)
-
-
-def _version(call: Call, name: str, version: str | None) -> DatasetVersion:
-    """Return a version by its number, its tag, or ``@`` and a time; else the newest."""
-    if not version:
-        return operations.resolve_version(call.session, name)
-    return operations.resolve_version(call.session, f"{name}{'' if version.startswith('@') else ':'}{version}")

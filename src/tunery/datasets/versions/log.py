@@ -11,6 +11,7 @@ again from SQL. With its files laid beside it it is a table that any engine of D
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,19 @@ class DeltaLog:
         """Return the files of a version in order. Raises: IntegrityError: the log is missing or damaged."""
         return _files_of(self._table(number))
 
+    def discard_if_damaged(self) -> None:
+        """Take a log away that cannot be opened, where it lies on a disk. Raises: IntegrityError: it is in a bucket."""
+        from deltalake import DeltaTable
+
+        if not DeltaTable.is_deltatable(self.url, self._options):
+            return
+        try:
+            self._table()
+        except IntegrityError:
+            if "://" in self.url:
+                raise
+            shutil.rmtree(Path(self.url) / "_delta_log")
+
     def _table(self, number: int | None = None) -> DeltaTable:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
@@ -121,7 +135,8 @@ class DeltaLog:
             return DeltaTable(self.url, version=number, storage_options=self._options)
         except (DeltaError, OSError) as error:
             raise IntegrityError(
-                f"version {number} of the dataset's log {self._name} cannot be opened; restore it from a backup"
+                f"version {number} of the dataset's log {self._name} cannot be opened; "
+                "`tunery store rebuild` makes it again"
             ) from error
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
@@ -95,7 +94,6 @@ def _create(ground: Ground, target: Target, watch: Callable[[int], None]) -> Bac
         dump = dump_database(ground.database, folder)
         files = [target.keep(path, name, sent) for name, path in dump.files.items()]
     _copy_packs(ground, target, dump.packs, sent)
-    files += _keep_tables(ground.settings.folder("datasets"), target, sent)
     manifest = _manifest(dump, taken_at, files, copied)
     target.sign(manifest)
     return manifest
@@ -134,9 +132,3 @@ def _copy_packs(ground: Ground, target: Target, packs: list[BackupPack], sent: C
         if gone:
             raise StaleState(f"{len(gone)} packs were collected while they were copied; begin anew") from error
         raise IntegrityError(f"the store is damaged, so this was no backup: {error.message}") from error
-
-
-def _keep_tables(root: Path, target: Target, sent: Callable[[int], None]) -> list[BackupFile]:
-    """Keep the dataset tables: their files never change, and the dump says which version counts."""
-    paths = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    return [target.keep(path, f"datasets/{path.relative_to(root).as_posix()}", sent) for path in paths]

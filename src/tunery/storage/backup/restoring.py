@@ -19,7 +19,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tunery.audit import AuditEntry
+from tunery.datasets.versions.rebuilding import rebuild_logs
 from tunery.errors import IntegrityError, NotFound, Refused
+from tunery.identity.tables import Tenant
 from tunery.kit.durable import sync_folder
 from tunery.platform.blobs.backends.disk import disk_faults
 from tunery.platform.blobs.copying import fetch_pack
@@ -131,10 +133,6 @@ def _put_back(
     for pack in manifest.packs:
         if pack.id not in destroyed and not _is_here(store, pack_name(pack.tenant_id, pack.id), pack.size_bytes):
             fetch_pack(target.packs, pack, store.backend, store)
-    for file in manifest.files:
-        if file.path.startswith("datasets/"):
-            path = settings.folder("datasets") / file.path.removeprefix("datasets/")
-            _write(target.pieces(file), path)
     return _restore_database(settings, target, manifest, destroyed)
 
 
@@ -179,6 +177,10 @@ def _restore_database(settings: Settings, target: Target, manifest: BackupManife
     try:
         ground = Ground(settings, database, open_store(settings, database))
         settled = settle(ground, target, manifest, destroyed)
+        with database.system_session("a restore makes the logs of all datasets again", read_only=True) as session:
+            tenants = session.scalars(sa.select(Tenant.id)).all()
+        for tenant_id in tenants:
+            rebuild_logs(ground, tenant_id)
         if settings.is_sqlite:
             with database.engine.connect() as connection:
                 connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
@@ -248,11 +250,6 @@ def _refuse_full_store(settings: Settings, store: BlobStore, manifest: BackupMan
                     f"the store at {store.backend.url} is not empty (it holds {entry.name}, which this backup does not "
                     f"name); restore into an empty one. Nothing was changed"
                 )
-    tables = {file.path for file in manifest.files}
-    root = settings.folder("datasets")
-    for path in root.rglob("*"):
-        if path.is_file() and f"datasets/{path.relative_to(root).as_posix()}" not in tables:
-            raise Refused(f"the home is not empty ({path}); restore into an empty one. Nothing was changed")
 
 
 def _is_here(store: BlobStore, name: str, size: int) -> bool:

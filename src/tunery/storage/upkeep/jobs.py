@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery import audit
+from tunery.datasets.versions.rebuilding import rebuild_logs
 from tunery.errors import NotFound
 from tunery.platform.blobs.backends import Backend, open_backend
 from tunery.platform.blobs.checking import Damage, check, mend
@@ -72,16 +73,18 @@ def rotate_keys(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
 
 @job("store.rebuild")
 def rebuild_index(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
-    """Write the rows of all packs again from the packs themselves."""
+    """Write the rows of all packs again from the packs themselves, and the logs of datasets from what SQL records."""
     found = rebuild(context.ground.blobs, context.tenant_id)
+    logs = rebuild_logs(context.ground, context.tenant_id)
     with context.session() as session:
         counts: dict[str, Any] = {
             "packs": len(found.packs),
             "files": len(found.files),
             "unreadable": len(found.unreadable),
+            "logs": logs,
         }
         audit.record(session, context.actor, "store_rebuilt", "store", **counts)
-    return asdict(found)
+    return asdict(found) | {"logs": logs}
 
 
 @job("store.destroy")

@@ -36,5 +36,5 @@ def rotate_keys(call: Call) -> JobStarted:
 
 @route("store.rebuild", "POST", "/store/rebuild", permission="store:maintain", status=202)
 def rebuild(call: Call) -> JobStarted:
-    """Write the index again from the packs themselves."""
+    """Write the index again from the packs themselves, and the logs of datasets from the database."""
     return JobStarted(job_id=operations.start_rebuild(call.session, call.actor).id)
