@@ -169,6 +169,19 @@ def test_what_was_fetched_is_imported_with_its_address_in_the_record(
     assert (record["sources"][0]["url"], record["sources"][0]["license"]) == (f"{web}/rows.jsonl", "MIT")
 
 
+def test_a_job_that_is_repeated_fetches_the_commit_that_it_began_with(
+    hub: HubServer, context: Callable[[], JobContext]
+) -> None:
+    rows = b"".join(b'{"text": "row %d"}\n' % (number * 7919) for number in range(30))
+    commit = hub.add("datasets/org/rows", rows__jsonl=rows).branches["main"]
+    job = context()
+    done = fetch_dataset(job, {"name": "rows", "source": {"source": "hub", "path": "org/rows"}})
+    with job.session() as session:
+        payload = session.get_one(Job, job.job_id).payload
+        [source] = resolve_version(session, done["reference"]).provenance["sources"]
+    assert (payload["source"]["revision"], source["details"]["commit"]) == (commit, commit)
+
+
 @pytest.mark.parametrize(
     "wish",
     [

@@ -11,12 +11,14 @@ import sqlalchemy.exc
 
 from tunery.datasets.build import Built, Standing, Watch, build_rows
 from tunery.datasets.formats import guess_format
+from tunery.datasets.licensing.expressions import license_of_card
 from tunery.datasets.operations import newest_version
-from tunery.datasets.origins import Origin
+from tunery.datasets.origins import Account, Origin
 from tunery.datasets.provenance import record_of_import
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
 from tunery.datasets.shapes import Shape, input_of
+from tunery.datasets.sources.obtaining import obtain_source
 from tunery.datasets.splits import Split
 from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
@@ -25,7 +27,7 @@ from tunery.datasets.versions.contents import files_of, read_rows
 from tunery.datasets.versions.recording import Change, record_version
 from tunery.datasets.versions.rewriting import after, replace_rows
 from tunery.datasets.versions.writing import put_index, put_rows, write_version
-from tunery.datasets.views import DatasetImport
+from tunery.datasets.views import DatasetFetch, DatasetImport
 from tunery.errors import InvalidInput, StaleState
 from tunery.kit.digests import sha256_json
 from tunery.kit.ids import new_id
@@ -35,7 +37,7 @@ from tunery.platform.db import TenantSession
 from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.jobs import JobContext
 
-__all__ = ["execute_import"]
+__all__ = ["execute_fetch", "execute_import"]
 
 _SET_ASIDE = "quarantine.jsonl"
 _TRIES = 5
@@ -64,6 +66,19 @@ def execute_import(
             if not left:
                 raise
     raise AssertionError
+
+
+def execute_fetch(context: JobContext, wish: DatasetFetch) -> DatasetVersion:
+    """Fetch a source into the store and import it; what the Hub's cache has is not fetched again.
+
+    Raises: as ``obtain_source`` and ``execute_import``.
+    """
+    found = obtain_source(context, wish.source, format_known=wish.options.format is not None)
+    said = {name: getattr(wish, name) for name in ("name", "options", "mode", *Account.model_fields)}
+    said["license"] = wish.license or license_of_card(found.license)
+    said["source_type"] = wish.source_type or wish.source.source
+    file = DatasetImport(**said, file_digest=found.digest, file_name=found.file_name, url=found.url)
+    return execute_import(context, file, found.details)
 
 
 def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any] | None) -> DatasetVersion:

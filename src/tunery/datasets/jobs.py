@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunery.datasets.imports import execute_import
-from tunery.datasets.licensing.expressions import license_of_card
-from tunery.datasets.sources.obtaining import obtain_source
+from tunery.datasets.imports import execute_fetch, execute_import
+from tunery.datasets.sources import HubSource
+from tunery.datasets.sources.hub import pin_source
 from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.changing import compact_dataset, delete_rows, restore_version
 from tunery.datasets.views import DatasetFetch, DatasetImport
-from tunery.platform.jobs import JobContext, job
+from tunery.platform.jobs import Job, JobContext, job
 
 __all__ = ["compact", "delete", "fetch_dataset", "import_dataset", "restore"]
 
@@ -23,21 +23,15 @@ def import_dataset(context: JobContext, payload: dict[str, Any]) -> dict[str, An
 
 @job("datasets.fetch")
 def fetch_dataset(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
-    """Fetch what the payload names into the store and import it; what the Hub's cache has is not fetched again."""
+    """Fetch what the payload names and import it. A branch is its commit from now on, whoever repeats the job."""
     wish = DatasetFetch.model_validate(payload)
-    found = obtain_source(context, wish.source, format_known=wish.options.format is not None)
-    file = DatasetImport(
-        name=wish.name,
-        file_digest=found.digest,
-        file_name=found.file_name,
-        options=wish.options,
-        mode=wish.mode,
-        source_type=wish.source.source,
-        license=wish.license or license_of_card(found.license),
-        url=found.url,
-        description=wish.description,
-    )
-    return _told(execute_import(context, file, found.details))
+    if isinstance(wish.source, HubSource):
+        pinned = pin_source(context.ground, context.tenant_id, wish.source)
+        if pinned != wish.source:
+            wish = wish.model_copy(update={"source": pinned})
+            with context.session() as session:
+                session.get_one(Job, context.job_id).payload = wish.model_dump(mode="json", by_alias=True)
+    return _told(execute_fetch(context, wish))
 
 
 @job("datasets.delete_rows")

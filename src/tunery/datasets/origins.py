@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from tunery.datasets.licensing.expressions import License
 
-__all__ = ["Origin", "SourceType", "When"]
+__all__ = ["Account", "Origin", "SourceType", "When"]
 
 SourceType: TypeAlias = Literal[
     "file", "url", "hub", "croissant", "web_scrape", "public_dataset", "licensed", "user_data", "generated"
@@ -18,13 +18,12 @@ When: TypeAlias = Annotated[datetime, AfterValidator(lambda time: time if time.t
 """A time; one without a zone is UTC."""
 
 
-class Origin(BaseModel):
-    """What is said of the rows of one import."""
+class Account(BaseModel):
+    """What is said of the rows of one import, wherever they come from."""
 
     license: License | None = Field(
         None, description="The data's licence as an SPDX expression, such as `CC-BY-4.0` or `MIT OR Apache-2.0`."
     )
-    url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")
     description: str = Field("", max_length=10_000, description="What the data is, for the provenance record.")
     source_type: SourceType | None = Field(
         None,
@@ -32,3 +31,9 @@ class Origin(BaseModel):
         "none: `file`, or `url`, `hub` or `croissant` as it was fetched.",
     )
     collected_at: When | None = Field(None, description="When it was collected; none: when it was imported.")
+
+
+class Origin(Account):
+    """What is said of the rows of an uploaded file."""
+
+    url: str | None = Field(None, max_length=2000, description="Where the data was got from; noted, never fetched.")

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tunery.datasets.formats import IMPORTERS
 from tunery.datasets.formats.encodings import check_encoding
@@ -14,6 +14,7 @@ from tunery.datasets.origins import Origin
 from tunery.datasets.quarantine import OnError
 from tunery.datasets.sanitize import SANITIZERS, SanitizeStep
 from tunery.datasets.shapes import ColumnMap
+from tunery.datasets.sources import HubSource, UrlSource
 from tunery.errors import InvalidInput, NotFound
 from tunery.kit.references import check_name, slug
 
@@ -120,9 +121,21 @@ class ImportOptions(RowOptions):
 class TrainingData(RowOptions, Origin):
     """The recipe's section ``training_data``: R5's four keys, and what they leave open."""
 
-    source: Literal["file"] = Field("file", description="Where the rows come from.")
-    path: str = Field(min_length=1, description="Path of the file, from the recipe's folder where it is relative.")
-    name: str | None = Field(None, description="Name of the dataset; none: the file's name.")
+    source: Literal["file", "hub", "url"] = Field(
+        "file", description="Where the rows come from: a file, a dataset of the Hub, or a file at a web address."
+    )
+    path: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="Path of the file, from the recipe's folder where it is relative; `owner/name` on the Hub; or the "
+        "address. What stands at an address may change: `tunery run --again` fetches it again.",
+    )
+    revision: str | None = Field(
+        None, description="Of the Hub: branch, tag or commit; none: the main branch. A run keeps to the commit it is."
+    )
+    config: str | None = Field(None, description="Of the Hub: configuration; none: the default one.")
+    split: str | None = Field(None, description="Of the Hub: split to read; none: train, or the only one.")
+    name: str | None = Field(None, description="Name of the dataset; none: made of the path.")
 
     @field_validator("name")
     @classmethod
@@ -134,15 +147,38 @@ class TrainingData(RowOptions, Origin):
                 raise ValueError(error.message) from error
         return name
 
+    @model_validator(mode="after")
+    def _names_a_source(self) -> TrainingData:
+        if self.source != "hub" and any((self.revision, self.config, self.split)):
+            raise ValueError("revision, config and split are of a dataset of the Hub (source: hub)")
+        if self.source != "file" and self.url is not None:
+            raise ValueError("url tells where a file was got from (source: file); of other sources it is known")
+        try:
+            _ = self.elsewhere
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = str(first["msg"]).removeprefix("Value error, ")
+            raise ValueError(f"{'.'.join(map(str, first['loc']))} {reason}") from error
+        return self
+
+    @property
+    def elsewhere(self) -> HubSource | UrlSource | None:
+        """Where the rows are fetched from; none if they are in a file."""
+        if self.source == "hub":
+            return HubSource(path=self.path, revision=self.revision, config=self.config, split=self.split)
+        return UrlSource(path=self.path) if self.source == "url" else None
+
     @property
     def file_name(self) -> str:
         """The last part of the path."""
-        return self.path.replace("\\", "/").rsplit("/", 1)[-1]
+        path = self.path.partition("?")[0] if self.source == "url" else self.path.replace("\\", "/")
+        return path.rsplit("/", 1)[-1]
 
     @property
     def dataset_name(self) -> str:
-        """The dataset's name, as given or made of the file's."""
-        return self.name or slug(self.file_name.rsplit(".", 1)[0]) or "dataset"
+        """The dataset's name, as given or made of the path."""
+        stem = self.file_name if self.source == "hub" else self.file_name.rsplit(".", 1)[0]
+        return self.name or slug(stem) or "dataset"
 
     def import_options(self, sanitize: SanitizeSection, seed: int) -> ImportOptions:
         """Return the options of the import, with the recipe's other sections that bear on it."""

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tunery.datasets.licensing.expressions import License
 from tunery.datasets.licensing.verdicts import LicenseVerdict
-from tunery.datasets.origins import Origin
+from tunery.datasets.origins import Account, Origin
 from tunery.datasets.sanitize import PreprocessingStep
 from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.sources import Source
@@ -47,15 +46,13 @@ class DatasetImport(Origin, Camel):
     )
 
 
-class DatasetFetch(Camel):
+class DatasetFetch(Account, Camel):
     """A wish to fetch rows from elsewhere and import them, as an uploaded file would be."""
 
     name: str = Field(max_length=96, description="Name of the dataset.")
     source: Source = Field(description="A split of a dataset of the Hub, or a file at a public web address.")
     options: ImportOptions = Field(default_factory=ImportOptions, description="As in a recipe's training_data.")
     mode: Literal["replace", "append", "merge"] = Field("replace", description="As in an import.")
-    license: License | None = Field(None, description="SPDX expression of the licence; none: the card's of the Hub.")
-    description: str = Field("", max_length=10_000, description="What the data is.")
 
 
 class DatasetInspect(Camel):

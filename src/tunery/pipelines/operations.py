@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery import audit
+from tunery.datasets.sources import HubSource
+from tunery.datasets.sources.hub import pin_source
 from tunery.errors import Forbidden, NotFound, RecipeInvalid, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
@@ -33,6 +35,7 @@ __all__ = [
     "finish_stage",
     "get_pipeline",
     "list_pipelines",
+    "pin_data",
     "pipeline_key",
     "pipeline_view",
     "start_pipeline",
@@ -62,6 +65,7 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
     if recipe.deployment.auto_deploy and not actor.may("deployments:create"):
         raise Forbidden("the recipe deploys (deployment.auto_deploy) and your roles do not allow deployments:create")
     check_inputs(ground, actor, recipe, wish)
+    recipe = pin_data(ground, actor, recipe)
     base = pin_base(ground, actor.tenant_id, base_source(recipe, wish.inputs))
     key = pipeline_key(recipe, wish, base)
     earlier = find_by_key(session, key)
@@ -97,15 +101,25 @@ def pipeline_key(recipe: Recipe, wish: PipelineStart, base: BaseSource) -> str:
     """Return the digest of a recipe and its inputs: the names of paths and of the base do not count, their bytes do.
 
     Args:
-        recipe: The recipe.
+        recipe: The recipe, its data pinned.
         wish: The digests of its local files.
         base: Its base, pinned.
     """
     plain = recipe.plain()
     plain["training_data"].pop("path", None)
     plain["model"].pop("base_model", None)
-    data = wish.inputs.get(recipe.training_data.path)
+    section = recipe.training_data
+    data = section.path if section.elsewhere else wish.inputs.get(section.path)
     return sha256_json({"recipe": plain, "data": data, "base": base.identity()})
+
+
+def pin_data(ground: Ground, actor: Actor, recipe: Recipe) -> Recipe:
+    """Return the recipe with the commit of its data, where they are on the Hub. Raises: as ``pin_base``."""
+    source = recipe.training_data.elsewhere
+    if not isinstance(source, HubSource):
+        return recipe
+    revision = pin_source(ground, actor.tenant_id, source).revision
+    return recipe.model_copy(update={"training_data": recipe.training_data.model_copy(update={"revision": revision})})
 
 
 def base_source(recipe: Recipe, inputs: dict[str, Any]) -> BaseSource:

@@ -12,9 +12,18 @@ from tunery.datasets.build import Built, build_rows
 from tunery.datasets.formats import guess_format
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
+from tunery.datasets.sources.obtaining import obtain_source
 from tunery.kit.actor import Actor
 from tunery.kit.units import format_bytes, format_seconds
-from tunery.pipelines.operations import STAGES, base_source, check_inputs, find_by_key, pipeline_key, pipeline_view
+from tunery.pipelines.operations import (
+    STAGES,
+    base_source,
+    check_inputs,
+    find_by_key,
+    pin_data,
+    pipeline_key,
+    pipeline_view,
+)
 from tunery.pipelines.recipe import Recipe, parse_recipe
 from tunery.pipelines.schemas import PipelinePlan, PipelineStart, PlannedStage
 from tunery.platform.compute import ENTRIES, run_in_child
@@ -43,16 +52,30 @@ class _Rows:
     test_characters: list[int]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Someone who waits for the answer."""
+
+    ground: Ground
+    tenant_id: str
+
+    def progress(self, data: dict[str, Any], *, always: bool = True) -> None:
+        """Nobody looks."""
+
+    def cancelled(self) -> bool:
+        return False
+
+
 def plan_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: PipelineStart) -> PipelinePlan:
     """Tell what a recipe would do.
 
-    The data is really read, sanitised and split, the rows are really counted in tokens; the time of training is its
-    floating-point operations over a measured speed.
+    The data is really fetched where it lies elsewhere, and read, sanitised and split; the rows are really counted in
+    tokens; the time of training is its floating-point operations over a measured speed.
 
     Raises:
         RecipeInvalid, RowInvalid, InvalidInput: as the run itself would.
     """
-    recipe = parse_recipe(wish.recipe)
+    recipe = pin_data(ground, actor, parse_recipe(wish.recipe))
     check_inputs(ground, actor, recipe, wish)
     base = pin_base(ground, actor.tenant_id, base_source(recipe, wish.inputs))
     with scratch_folder(ground.settings, "plan") as scratch:
@@ -75,12 +98,15 @@ def plan_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: Pi
 
 def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart, scratch: Path) -> _Rows:
     section = recipe.training_data
-    digest = wish.inputs[section.path]
-    ground.blobs.checkout(actor.tenant_id, str(digest), scratch / "source")
     options = section.import_options(recipe.sanitize, recipe.seed)
+    digest, file_name = str(wish.inputs.get(section.path)), section.file_name
+    if (source := section.elsewhere) is not None:
+        found = obtain_source(_Asked(ground, actor.tenant_id), source, format_known=options.format is not None)
+        digest, file_name = found.digest, found.file_name
+    ground.blobs.checkout(actor.tenant_id, digest, scratch / "source")
     built = build_rows(
         scratch / "source",
-        options.format or guess_format(section.file_name),
+        options.format or guess_format(file_name),
         options,
         scratch=scratch,
         quarantine=Quarantine(options.on_error),

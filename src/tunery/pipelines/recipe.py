@@ -72,7 +72,8 @@ class Recipe(TrainingSection):
 
     def local_paths(self) -> list[str]:
         """Return the paths that the recipe names on the machine of the one who wrote it."""
-        return [self.training_data.path] + ([self.model.base_model] if self.model.base_is_local else [])
+        rows = [self.training_data.path] if self.training_data.elsewhere is None else []
+        return rows + ([self.model.base_model] if self.model.base_is_local else [])
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -211,7 +212,8 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _anchor(data: dict[str, Any], folder: Path) -> None:
     """Make the local paths of a recipe absolute, counted from its folder."""
     rows = data.get("training_data")
-    if isinstance(rows, dict) and isinstance(rows.get("path"), str) and rows["path"]:
+    from_file = isinstance(rows, dict) and rows.get("source", "file") not in ("hub", "url")
+    if isinstance(rows, dict) and from_file and isinstance(rows.get("path"), str) and rows["path"]:
         rows["path"] = str((folder / Path(rows["path"]).expanduser()).resolve())
     model = data.get("model")
     base = model.get("base_model") if isinstance(model, dict) else None

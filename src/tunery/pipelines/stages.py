@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tunery.datasets.imports import execute_import
+from tunery.datasets.imports import execute_fetch, execute_import
 from tunery.datasets.licensing.expressions import NOT_STATED
 from tunery.datasets.licensing.verdicts import licence_verdict
 from tunery.datasets.operations import resolve_version as resolve_dataset
-from tunery.datasets.origins import Origin
-from tunery.datasets.views import DatasetImport
+from tunery.datasets.origins import Account
+from tunery.datasets.views import DatasetFetch, DatasetImport
 from tunery.evaluation.operations import create_evaluation, keep_comparison, measure_difference
 from tunery.evaluation.runs import execute_evaluation
 from tunery.evaluation.schemas import EvaluationCreate
@@ -61,14 +61,22 @@ class Work:
 def import_data(context: JobContext, work: Work) -> dict[str, Any]:
     """Import the data as a dataset version: sanitised, split, with its provenance."""
     recipe, section = work.recipe, work.recipe.training_data
-    wish = DatasetImport(
-        name=section.dataset_name,
-        file_digest=work.inputs[section.path],
-        file_name=section.file_name,
-        options=section.import_options(recipe.sanitize, recipe.seed),
-        **{name: getattr(section, name) for name in Origin.model_fields},
-    )
-    version = execute_import(context, wish)
+    options = section.import_options(recipe.sanitize, recipe.seed)
+    said = {name: getattr(section, name) for name in Account.model_fields}
+    if (source := section.elsewhere) is not None:
+        version = execute_fetch(
+            context, DatasetFetch(name=section.dataset_name, source=source, options=options, **said)
+        )
+    else:
+        wish = DatasetImport(
+            name=section.dataset_name,
+            file_digest=work.inputs[section.path],
+            file_name=section.file_name,
+            options=options,
+            url=section.url,
+            **said,
+        )
+        version = execute_import(context, wish)
     rows = ", ".join(f"{count} {split}" for split, count in version.rows.items())
     return {
         "version_id": version.id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -11,7 +11,10 @@ from tunery.errors import TuneryError
 from tunery.kit.references import HUB_ID
 from tunery.platform.fetching import check_url
 
-__all__ = ["HubSource", "Source", "SourceFile", "UrlSource"]
+if TYPE_CHECKING:
+    from tunery.platform.ground import Ground
+
+__all__ = ["Errand", "HubSource", "Source", "SourceFile", "UrlSource"]
 
 
 class HubSource(BaseModel):
@@ -78,3 +81,21 @@ class SourceFile:
     url: str
     license: str | None
     details: dict[str, Any]
+
+
+class Errand(Protocol):
+    """Who sends for a source: a job, or whoever waits for the answer."""
+
+    @property
+    def ground(self) -> Ground:
+        """Where the store is."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose store it is."""
+
+    def progress(self, data: dict[str, Any], *, always: bool = True) -> None:
+        """Hear how far it is."""
+
+    def cancelled(self) -> bool:
+        """Tell whether it shall end."""

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tunery.datasets.formats import IMPORTERS, Malformed, guess_format
-from tunery.datasets.sources import HubSource
+from tunery.datasets.sources import Errand, HubSource
 from tunery.datasets.sources.hub_files import choose_files, read_card
 from tunery.errors import Cancelled, RowInvalid, SourceLimit, Unavailable
 from tunery.identity.hub_access import hub_environment
@@ -16,7 +16,6 @@ from tunery.kit.digests import canonical_json
 from tunery.platform.compute import ENTRIES
 from tunery.platform.ground import Ground
 from tunery.platform.hub import hub_errors, is_offline, pin_on_hub, place_file, reporting_bar, run_hub_client
-from tunery.platform.jobs import JobContext
 
 __all__ = ["fetch_from_hub", "fetch_split", "pin_source"]
 
@@ -30,7 +29,7 @@ def pin_source(ground: Ground, tenant_id: str, source: HubSource) -> HubSource:
     return source.model_copy(update={"revision": pinned.partition("@")[2]})
 
 
-def fetch_from_hub(context: JobContext, source: HubSource, out_dir: Path) -> dict[str, Any]:
+def fetch_from_hub(context: Errand, source: HubSource, out_dir: Path) -> dict[str, Any]:
     """Fetch the files of a pinned source; return the name of the one file in the folder, and where it came from.
 
     Raises:

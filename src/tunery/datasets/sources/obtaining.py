@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from tunery.datasets.formats import guess_format
-from tunery.datasets.sources import HubSource, SourceFile, UrlSource
+from tunery.datasets.sources import Errand, HubSource, SourceFile, UrlSource
 from tunery.datasets.sources.hub import fetch_from_hub, pin_source
 from tunery.errors import FormatInvalid
 from tunery.platform.fetching import FetchLimits, fetch_file
 from tunery.platform.housekeeping import scratch_folder
-from tunery.platform.jobs import JobContext
 
 __all__ = ["obtain_source"]
 
@@ -27,11 +26,11 @@ _ENDINGS = {
 """Endings by media type, for an address whose own ending tells nothing."""
 
 
-def obtain_source(context: JobContext, source: HubSource | UrlSource, *, format_known: bool = False) -> SourceFile:
+def obtain_source(context: Errand, source: HubSource | UrlSource, *, format_known: bool = False) -> SourceFile:
     """Fetch a source and put it into the tenant's store.
 
     Args:
-        context: The job's.
+        context: Whose errand it is.
         source: What to fetch; a revision that is a branch is pinned to its commit.
         format_known: Whether the format is declared, so that the file's name need not tell it.
 
@@ -44,7 +43,7 @@ def obtain_source(context: JobContext, source: HubSource | UrlSource, *, format_
         return _from_url(context, source, scratch / "source", format_known)
 
 
-def _from_hub(context: JobContext, source: HubSource, scratch: Path) -> SourceFile:
+def _from_hub(context: Errand, source: HubSource, scratch: Path) -> SourceFile:
     pinned = pin_source(context.ground, context.tenant_id, source)
     found = fetch_from_hub(context, pinned, scratch / "out")
     blob = context.ground.blobs.put(context.tenant_id, scratch / "out" / found["file_name"])
@@ -57,7 +56,7 @@ def _from_hub(context: JobContext, source: HubSource, scratch: Path) -> SourceFi
     )
 
 
-def _from_url(context: JobContext, source: UrlSource, path: Path, format_known: bool) -> SourceFile:
+def _from_url(context: Errand, source: UrlSource, path: Path, format_known: bool) -> SourceFile:
     settings = context.ground.settings
     fetched = fetch_file(
         source.path,
