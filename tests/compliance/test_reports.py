@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,13 +20,20 @@ from tunery.compliance.reporting import list_reports, report_summary, verify_rep
 from tunery.compliance.schemas import ReportSummary, ReportView
 from tunery.compliance.tables import Attestation, ComplianceReport
 from tunery.datasets.operations import resolve_version
+from tunery.datasets.versions.recording import node_of
 from tunery.errors import InvalidInput, NotFound, SignatureInvalid
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
+from tunery.lineage.operations import Node, link
+from tunery.registry.holds import decide_hold
 from tunery.registry.operations import prepare_version, register_version
 from tunery.registry.operations import resolve_version as resolve_model
 from tunery.registry.schemas import RegisterVersion
+from tunery.registry.tables import ModelHold
+from tunery.subjects.jobs import erase_subject
+from tunery.subjects.operations import start_erasure
+from tunery.subjects.schemas import EraseWish
 from tunery.training.tables import TrainingRun
 
 
@@ -219,6 +228,22 @@ def test_a_job_that_is_repeated_writes_one_report(desk: Desk) -> None:
     assert first["results"] == {"GDPR": False}
 
 
+def test_an_erasure_shows_in_the_successors_report_and_makes_the_earlier_one_stale(desk: Desk) -> None:
+    version = desk.put([*CLEAN, {"text": "write to ada@example.org"}])
+    model = _held(desk, version.id)
+    assert statuses(desk.validate("GDPR"))["GDPR-17-ERASE"] == "n/a"
+    wish = EraseWish(identifier="ada@example.org", reason="request 7")
+    job = desk.see(lambda session: start_erasure(desk.ground, session, desk.actor, wish))
+    erase_subject(desk.context(), job.payload)
+    assert any("erased" in reason for reason in newest(desk).stale_reasons)
+    found = statuses(desk.validate("GDPR"))
+    assert (found["GDPR-17-ERASE"], found["GDPR-17-MODEL"], found["GDPR-PII-DIRECT"]) == ("pass", "fail", "pass")
+    hold = desk.see(lambda session: session.scalars(sa.select(ModelHold)).one())
+    assert hold.version_id == model
+    desk.see(lambda session: decide_hold(session, desk.actor, session.get_one(ModelHold, hold.id), "retire", "old"))
+    assert statuses(desk.validate("GDPR"))["GDPR-17-MODEL"] == "pass"
+
+
 def test_nothing_of_another_tenant_is_seen(desk: Desk, stranger: Actor) -> None:
     desk.put(CLEAN)
     report = desk.validate("GDPR")
@@ -230,15 +255,25 @@ def test_nothing_of_another_tenant_is_seen(desk: Desk, stranger: Actor) -> None:
     assert theirs.see(lambda session: list_reports(session).items) == []
 
 
+def _held(desk: Desk, dataset_version_id: str) -> str:
+    """A model that came of a training which cannot tell what rows it took in."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = _registered(desk, "base", Path(folder), is_base=True)
+        return _registered(desk, "tuned", Path(folder), run=_trained(desk, dataset_version_id, base, linked=True))
+
+
 def _registered(desk: Desk, name: str, folder: Path, run: str | None = None, **wish: bool) -> str:
     prepared = prepare_version(desk.ground, desk.actor.tenant_id, make_model_folder(folder / name, seed=len(name)))
     with desk.ground.database.session(desk.actor.tenant_id) as session:
         order = RegisterVersion(files=[{"path": "x", "digest": "0" * 64}], version="1.0.0", **wish)
-        return register_version(session, desk.ground, desk.actor, name, order, prepared, run_id=run).id
+        version = register_version(session, desk.ground, desk.actor, name, order, prepared, run_id=run)
+        if run is not None:
+            link(session, Node("run", run), Node("model_version", version.id), "produced_by")
+        return version.id
 
 
-def _trained(desk: Desk, dataset_version_id: str, base_id: str) -> str:
-    def add(session: object) -> str:
+def _trained(desk: Desk, dataset_version_id: str, base_id: str, *, linked: bool = False) -> str:
+    def add(session: Any) -> str:
         base = resolve_model(session, base_id)
         data = resolve_version(session, dataset_version_id)
         run = TrainingRun(
@@ -248,6 +283,9 @@ def _trained(desk: Desk, dataset_version_id: str, base_id: str) -> str:
             metrics={"tokens": 50, "total_params": 100}, created_by="eve",
         )  # fmt: skip
         session.add(run)
+        session.flush()
+        if linked:
+            link(session, node_of(data), Node("run", run.id), "trained_on")
         return run.id
 
     return str(desk.see(add))

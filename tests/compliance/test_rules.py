@@ -237,6 +237,16 @@ def test_what_comes_later_is_unknown_with_a_reason_whoever_attests() -> None:
         assert found.reason
 
 
+def test_an_erasure_must_be_certified_and_each_model_that_saw_the_rows_decided() -> None:
+    assert told("GDPR-17-ERASE", case_of(CLEAN)).status == "unknown"
+    for erasures, status in (([], "n/a"), (["certified"], "pass"), (["certified", "destroyed"], "fail")):
+        known = [{"erasure": str(n), "status": reached} for n, reached in enumerate(erasures)]
+        assert told("GDPR-17-ERASE", case_of(CLEAN, erasures=known)).status == status
+    for decisions, status in (([], "n/a"), (["retrain"], "pass"), (["retire", None], "fail")):
+        holds = [{"version": str(n), "decision": decision} for n, decision in enumerate(decisions)]
+        assert told("GDPR-17-MODEL", case_of(CLEAN, holds=holds)).status == status
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_no_rule_about_rows_passes_over_rows_that_were_not_read(seed: int) -> None:
     random_source = random.Random(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,10 +19,14 @@ from tunery.kit.clock import now
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job
-from tunery.registry.tables import GONE, ModelVersion
+from tunery.plugins import Registry
+from tunery.registry.tables import GONE, ModelHold, ModelVersion
 from tunery.training.tables import TrainingRun
 
-__all__ = ["gather_case"]
+__all__ = ["ERASURES", "gather_case"]
+
+ERASURES: Registry[Callable[[TenantSession, DatasetVersion], list[dict[str, Any]]]] = Registry("erasure_record")
+"""Who knows of erasures: returns those that reached a version's dataset, each with ``erasure`` and ``status``."""
 
 
 def gather_case(session: TenantSession, ground: Ground, version: DatasetVersion, scan: Scan | None) -> Case:
@@ -45,6 +50,8 @@ def gather_case(session: TenantSession, ground: Ground, version: DatasetVersion,
         models=_models(session, {run.id for run in runs}),
         house=_house(session, ground),
         now=now(),
+        erasures=[one for _, known in ERASURES for one in known(session, version)] if ERASURES.names() else None,
+        holds=_holds(session, version),
     )
 
 
@@ -116,6 +123,18 @@ def _model(session: TenantSession, row: ModelVersion) -> dict[str, Any]:
         "license": row.model.license,
         "base_license": base.model.license if base else None,
     }
+
+
+def _holds(session: TenantSession, version: DatasetVersion) -> list[dict[str, Any]]:
+    """Return the holds of models that came of any version of the dataset, those that were erased included."""
+    versions = sa.select(DatasetVersion.id).where(DatasetVersion.dataset_id == version.dataset_id)
+    runs = sa.select(TrainingRun.id).where(TrainingRun.dataset_version_id.in_(versions))
+    models = sa.select(ModelVersion.id).where(ModelVersion.run_id.in_(runs))
+    statement = sa.select(ModelHold).where(ModelHold.version_id.in_(models)).order_by(ModelHold.id)
+    return [
+        {"version": row.version_id, "cause": row.cause, "decision": row.decision, "by": row.decided_by}
+        for row in session.scalars(statement)
+    ]
 
 
 def _house(session: TenantSession, ground: Ground) -> dict[str, Any]:

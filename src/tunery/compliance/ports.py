@@ -109,6 +109,8 @@ class Case:
         models: Model versions that came of these.
         house: How this Tunery keeps it: sealing, roles, backups, hosts.
         now: When it is asked.
+        erasures: Erasures that reached the dataset, with how far they came; none: nobody here can tell.
+        holds: Models on hold for these, with what a person decided.
     """
 
     version: Mapping[str, Any]
@@ -120,6 +122,8 @@ class Case:
     models: Sequence[Mapping[str, Any]]
     house: Mapping[str, Any]
     now: datetime
+    erasures: Sequence[Mapping[str, Any]] | None = None
+    holds: Sequence[Mapping[str, Any]] = ()
 
     @property
     def sources(self) -> list[str]:

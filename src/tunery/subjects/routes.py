@@ -6,11 +6,11 @@ from typing import Any
 
 from tunery.datasets.views import JobStarted
 from tunery.platform.http import Call, Limit, Offset, route
-from tunery.subjects import operations
+from tunery.subjects import evidence, operations
 from tunery.subjects.certificates import read_certificate
 from tunery.subjects.schemas import Decision, EraseWish, ErasureView, HoldView, SubjectWish, Trace
 
-__all__: list[str] = []
+__all__ = ["evidence"]
 
 
 @route("subjects.trace", "POST", "/subjects/trace", permission="subjects:trace")

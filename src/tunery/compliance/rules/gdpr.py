@@ -132,3 +132,27 @@ def transfers(case: Case) -> Outcome:
     sources = sorted({str(s["url"]) for s in case.provenance.get("sources", []) if s.get("url")})
     evidence = {"hosts": case.house["hosts"], "sources": sources}
     return Outcome("review", "a person has to say that none of these places is outside the EEA unguarded", evidence)
+
+
+@rule("GDPR-17-ERASE", "GDPR", "Erasures that reached the dataset are carried out and certified", "A")
+def erasures(case: Case) -> Outcome:
+    """Read how far each came; its certificate says what it reached."""
+    if case.erasures is None:
+        return Outcome("unknown", "nobody here can tell of erasures")
+    if not case.erasures:
+        return Outcome("n/a", "no erasure has reached this dataset")
+    evidence = {"erasures": [dict(one) for one in case.erasures]}
+    if left := [one["erasure"] for one in case.erasures if one["status"] != "certified"]:
+        return Outcome("fail", f"{len(left)} erasures are not carried out to the end", evidence)
+    return Outcome("pass", f"{len(case.erasures)} erasures are carried out and certified", evidence)
+
+
+@rule("GDPR-17-MODEL", "GDPR", "A decision for each model that saw erased rows", "A")
+def decided_models(case: Case) -> Outcome:
+    """Read what a person decided: retrain, retire, or a documented exception."""
+    if not case.holds:
+        return Outcome("n/a", "no model that learned from this dataset is on hold")
+    evidence = {"holds": [dict(one) for one in case.holds]}
+    if left := [one["version"] for one in case.holds if not one["decision"]]:
+        return Outcome("fail", f"{len(left)} models wait for a person's decision", evidence)
+    return Outcome("pass", f"{len(case.holds)} holds are decided", evidence)
