@@ -6,6 +6,8 @@ Each part runs in a process of its own, so that its peak of memory is its own:
     steps       every row-local sanitising step with its defaults, in MB/s of one core
     import      a file of ``--megabytes`` of JSON lines of about 500 bytes, a tenth of them copies, from the store to a
                 version: with exact de-duplication alone, with the subject index, with personal data redacted
+    diff        two versions of ``--rows`` rows, one in a hundred of which is changed
+    subjects    looking up a person in the subject indexes of ``--rows`` rows, in files of a million
 """
 
 from __future__ import annotations
@@ -140,7 +142,7 @@ class House:
         with self.ground.database.system_session("a benchmark looks for the local tenant") as session:
             self.tenant_id = session.scalars(sa.select(Tenant.id)).one()
 
-    def import_file(self, path: Path, **options: Any) -> Any:
+    def import_file(self, path: Path, name: str, **options: Any) -> Any:
         """Return the version that a file becomes, as a job makes it."""
         from tunery.datasets.imports import execute_import
         from tunery.datasets.views import DatasetImport
@@ -148,7 +150,7 @@ class House:
         from tunery.platform.jobs import Job, JobContext
 
         digest = self.ground.blobs.put(self.tenant_id, path).digest
-        wish = DatasetImport(name=f"d-{new_id()}", file_digest=digest, file_name="rows.jsonl", options=options)
+        wish = DatasetImport(name=name, file_digest=digest, file_name="rows.jsonl", options=options)
         lease = new_id()
         with self.ground.database.session(self.tenant_id) as session:
             job = Job(kind="benchmark", payload={}, status="running", lease_token=lease, created_by="benchmark")
@@ -192,6 +194,8 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def import_(arguments: argparse.Namespace) -> None:
+    from tunery.kit.ids import new_id
+
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
         path = Path(folder) / "rows.jsonl"
         count = write_lines(path, arguments.megabytes * 1_000_000)
@@ -199,7 +203,7 @@ def import_(arguments: argparse.Namespace) -> None:
         for name, options in WAYS.items():
             if arguments.only in (None, name):
                 splits = {"validation_split": 0, "test_split": arguments.test_split}
-                version = house.import_file(path, **options, **splits)
+                version = house.import_file(path, f"d-{new_id()}", **options, **splits)
                 size, left = path.stat().st_size / MB, version.total_samples
                 print(
                     f"import: {name}: {size:,.0f} MB, {count:,} rows, {left:,} left: {house.seconds:,.0f} s, "
@@ -209,7 +213,69 @@ def import_(arguments: argparse.Namespace) -> None:
                 )
 
 
-PARTS = {"near": near, "steps": steps, "import": import_}
+def diff(arguments: argparse.Namespace) -> None:
+    from tunery.datasets.versions.diffing import diff_versions
+
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+        house = House(Path(folder))
+        versions = []
+        for changed in (False, True):
+            path = Path(folder) / "rows.jsonl"
+            with path.open("w") as file:
+                for number in range(arguments.rows):
+                    edit = " once more" if changed and number % 100 == 0 else ""
+                    file.write(json.dumps({"id": number, "text": f"the text of row {number * 7919}{edit}"}) + "\n")
+            plain = {"validation_split": 0, "test_split": 0, "subject_index": False}
+            versions.append(house.import_file(path, "of-rows", key="id", **plain))
+            print(f"diff: imported {arguments.rows:,} rows in {house.seconds:,.0f} s", flush=True)
+        start, cpu = time.perf_counter(), time.process_time()
+        found = diff_versions(house.ground, *versions)
+        print(
+            f"diff: {found.changed:,} of {arguments.rows:,} rows changed: {time.perf_counter() - start:,.1f} s, "
+            f"{time.process_time() - cpu:,.1f} s of a core; load {os.getloadavg()[0]:.1f}"
+        )
+
+
+def subjects(arguments: argparse.Namespace) -> None:
+    from tunery.datasets.identifiers import PURPOSE, Identifiers, entries_for
+    from tunery.datasets.tables import Dataset
+    from tunery.datasets.versions.finding import find_rows
+    from tunery.datasets.versions.row_files import StoredRow
+    from tunery.datasets.versions.writing import put_rows
+    from tunery.kit.ids import new_id
+
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+        house = House(Path(folder))
+        secrets, made = house.ground.blobs.keyring.secrets, new_id()
+        newest = secrets.newest(house.tenant_id, PURPOSE)
+        identifiers = Identifiers(newest, ("customer",))
+        with house.ground.database.session(house.tenant_id) as session:
+            session.add(Dataset(id=made, name="people", created_by="benchmark"))
+
+        def rows(first: int) -> Iterator[StoredRow]:
+            for number in range(first, min(first + 1_000_000, arguments.rows)):
+                entries = tuple(identifiers.of_row({"customer": f"C-{number}"}))
+                yield StoredRow(f"r{number}", "train", number + 1, f'{{"text":"row {number}"}}', entries)
+
+        for sequence, first in enumerate(range(0, arguments.rows, 1_000_000)):
+            files = put_rows(house.ground, house.tenant_id, made, rows(first), Path(folder), sequence << 10)
+            with house.ground.database.session(house.tenant_id) as session:
+                session.add_all(files)
+        rng, seconds = random.Random(3), []
+        for _ in range(15):
+            number = rng.randrange(arguments.rows)
+            start = time.perf_counter()
+            found = find_rows(house.ground, house.tenant_id, entries_for(f"c-{number}", [newest]))
+            seconds.append(time.perf_counter() - start)
+            assert [row.row_id for row in found] == [f"r{number}"]
+        seconds.sort()
+        print(
+            f"subjects: {arguments.rows:,} rows: {seconds[7] * 1000:,.0f} ms at the median, {seconds[-1] * 1000:,.0f} "
+            f"at most; load {os.getloadavg()[0]:.1f}"
+        )
+
+
+PARTS = {"near": near, "steps": steps, "import": import_, "diff": diff, "subjects": subjects}
 
 
 if __name__ == "__main__":
