@@ -199,9 +199,31 @@ def test_exports_are_files_or_a_delta_table_and_are_audited(
     database = Database(client.settings.effective_database_url)
     try:
         with database.system_session("a test reads the audit", read_only=True) as session:
-            entries = session.scalars(sa.select(AuditEntry).where(AuditEntry.action == "dataset_exported"))
+            ours = AuditEntry.action == "dataset_exported", AuditEntry.resource.startswith("shared:")
+            entries = session.scalars(sa.select(AuditEntry).where(*ours))
             told = [(entry.resource, entry.details["format"]) for entry in entries]
     finally:
         database.close()
     files = [("shared:1", form) for form in ("jsonl", "csv", "parquet")]
     assert told == [*files, ("shared:1", "delta"), ("shared:2", "delta")]  # erasure asks who got copies of a version
+
+
+def test_dat_07_a_table_is_written_and_read_as_it_was_at_each_version(client: Client) -> None:
+    import pyarrow as pa
+
+    first = pa.table({"text": [f"row {i * 7919}" for i in range(20)], "a": range(20), "b": [i / 2 for i in range(20)]})
+    assert client.jobs.wait(client.datasets.write("my_data", first).job_id).status == "succeeded"
+    client.jobs.wait(client.datasets.write("my_data", first.slice(0, 5), mode="append").job_id)
+    assert client.datasets.read("my_data:1").to_pylist() == first.to_pylist()
+    assert client.datasets.read("my_data").num_rows == 25
+    moment = client.datasets.versions("my_data")[1].created_at.isoformat()
+    assert client.datasets.read(f"my_data@{moment}").num_rows == 20
+    assert client.datasets.query("select sum(a) from my_data").rows == [[sum(range(20)) + sum(range(5))]]
+
+
+def test_dat_14_the_metadata_of_datasets_is_a_table(client: Client) -> None:
+    from tunery.datasets.tables import Dataset
+
+    assert Dataset.__tablename__ == "datasets"
+    columns = {"id", "tenant_id", "name", "description", "current_version", "created_by", "created_at", "updated_at"}
+    assert columns <= set(Dataset.__table__.columns.keys())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tunery.client.dataset_exports import Exported, refuse_existing, write_export
 from tunery.client.files import Files, Watch
@@ -24,6 +25,9 @@ from tunery.datasets.views import (
 )
 from tunery.errors import InvalidInput
 from tunery.kit.references import Reference, slug
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Datasets", "Mode"]
 
@@ -79,6 +83,39 @@ class Datasets(Noun):
             "description": description,
         }
         return view(JobStarted, self._send("POST", path_of("datasets", "import"), wish))
+
+    def write(
+        self,
+        name: str,
+        table: pa.Table,
+        *,
+        mode: Mode = "replace",
+        options: Mapping[str, Any] | None = None,
+        license: str | None = None,
+    ) -> JobStarted:
+        """Import an Arrow table as a new version; a job does the work (``jobs.wait`` waits for it).
+
+        Args:
+            name: Name of the dataset, made if it is new.
+            table: Its rows; ``options["columns"]`` says which columns make up a shape, where no rule tells it.
+            mode: As in ``import_``.
+            options: As in ``import_``.
+            license: SPDX id of the data's licence.
+        """
+        import pyarrow.parquet as pq
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.parquet"
+            pq.write_table(table, path)
+            return self.import_(path, name=name, mode=mode, options=options, license=license)
+
+    def read(self, reference: str, *, split: str | None = None) -> pa.Table:
+        """Return the rows of a version as an Arrow table; nested columns as JSON. It is audited as an export."""
+        import pyarrow.parquet as pq
+
+        with tempfile.TemporaryDirectory() as folder:
+            made = self.export(reference, Path(folder) / "rows.parquet", format="parquet", split=split)
+            return pq.read_table(made.path)
 
     def fetch(
         self,
