@@ -64,14 +64,23 @@ def test_nothing_that_was_planted_is_left_and_the_record_says_what_was_done(
         assert steps["redact_pii"].details[f"found {kind}"] >= of_first[kind] > 0
     assert script("check").left_in(client, "support:1", folder / "planted.jsonl") == Counter()
 
-    steps_of = ("--sanitize", folder / "recipe.yaml", "--key", "ticket", "--encoding", "cp1252", "--mode", "append")
-    code, version, _ = tunery("datasets", "import", folder / "more-tickets.csv", "--name", "support", *steps_of)
+    how = ("--sanitize", folder / "recipe.yaml", "--key", "ticket", "--subject-column", "customer", "--mode", "append")
+    more_tickets = (folder / "more-tickets.csv", "--name", "support", "--encoding", "cp1252")
+    code, version, _ = tunery("datasets", "import", *more_tickets, *how)
     assert (code, version["reference"], version["parent"]) == (0, "support:2", 1)
     code, difference, _ = tunery("datasets", "diff", "support:1", "support:2")
     more = version["totalSamples"] - record.total_samples
     assert (code, difference["added"], difference["removed"], difference["changed"]) == (0, more, 0, 0)
     assert 0 < more <= counts["tickets in more-tickets.csv"]
     assert script("check").left_in(client, "support", folder / "planted.jsonl") == Counter()
+
+    rows = client.datasets.rows("support", limit=500)
+    customer = rows[0].row["customer"]
+    about = {item.row_id for item in rows if item.row["customer"] == customer}
+    assert {found.row_id for found in client.subjects.trace(customer).rows} == about
+    code, erased, _ = tunery("subjects", "erase", customer, "--yes")
+    assert (code, bool(erased["certificate"])) == (0, True)
+    assert client.datasets.rows("support").total == len(rows) - len(about)
 
 
 def test_the_check_finds_what_was_not_redacted(client: Client, folder: Path) -> None:

@@ -43,6 +43,13 @@ Encoding = Annotated[
     str | None, typer.Option(help="How a text file is written, such as cp1252. Default: UTF-8, or by its first bytes.")
 ]
 
+SubjectColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--subject-column", help="Column that names the person of a row, such as a customer's number; may be repeated."
+    ),
+]
+
 
 @noun.command("inspect", example="tunery datasets inspect rows.jsonl")
 def inspect(file: DataFile, column: Columns = None, format_name: Format = None, encoding: Encoding = None) -> Output:
@@ -64,6 +71,7 @@ def import_dataset(
     format_name: Format = None,
     encoding: Encoding = None,
     key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
+    subject_column: SubjectColumns = None,
     mode: Mode = "replace",
     on_error: Annotated[
         Literal["stop", "quarantine"], typer.Option(help="A line that cannot be used: stop, or set it aside.")
@@ -93,6 +101,7 @@ def import_dataset(
         "format": format_name,
         "encoding": encoding,
         "key": key,
+        "subject_columns": subject_column or [],
         "on_error": on_error,
         "validation_split": _share("--validation-split", validation_split),
         "test_split": _share("--test-split", test_split),
@@ -125,6 +134,7 @@ def fetch_dataset(
     format_name: Format = None,
     encoding: Encoding = None,
     key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
+    subject_column: SubjectColumns = None,
     mode: Mode = "replace",
     on_error: Annotated[
         Literal["stop", "quarantine"], typer.Option(help="A row that cannot be used: stop, or set it aside.")
@@ -146,6 +156,7 @@ def fetch_dataset(
         "format": format_name,
         "encoding": encoding,
         "key": key,
+        "subject_columns": subject_column or [],
         "on_error": on_error,
         "validation_split": _share("--validation-split", validation_split),
         "test_split": _share("--test-split", test_split),
