@@ -45,10 +45,12 @@ class SubjectIndex:
     def rows(self, entry: bytes) -> list[int]:
         """Return the numbers of the rows that an entry leads to, in order."""
         wanted, found = entry[4:] + entry[:4], []
-        for place in range(len(records := self._around(wanted)) // RECORD_BYTES):
-            record = records[place * RECORD_BYTES : (place + 1) * RECORD_BYTES]
-            if record[:20] == wanted:
-                found.append(int.from_bytes(record[20:], "big"))
+        records = self._around(wanted)
+        place = records.find(wanted)
+        while place >= 0:
+            if place % RECORD_BYTES == 0:
+                found.append(int.from_bytes(records[place + len(wanted) : place + RECORD_BYTES], "big"))
+            place = records.find(wanted, place + 1)
         return found
 
     def _around(self, wanted: bytes) -> bytes:
