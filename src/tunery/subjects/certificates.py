@@ -24,6 +24,7 @@ _NOT_REACHED = [
     "Models on hold (under reached.models): their weights are as they were until a person decides.",
     "Names and whatever the detectors do not find: rows are found by the identifiers in them alone.",
     "Row ids that are made of a key column stay in the records of runs and evaluations.",
+    "Masked samples in reports on versions that were erased since.",
     "Working folders of runs on other machines that were not finished.",
 ]
 
