@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from tunery.cli.noun import Limit, Noun, Offset
 from tunery.cli.output import Output, plain, plain_text, sheet, table
 from tunery.cli.transfers import watching
 from tunery.cli.waiting import Wait, finish
 from tunery.client import Client
+from tunery.datasets.origins import SourceType
 from tunery.errors import InvalidInput, NotFound
 
 noun = Noun("datasets", "Import, inspect and list datasets and their versions.")
@@ -65,7 +67,10 @@ def inspect(file: DataFile, column: Columns = None, format_name: Format = None, 
 
 @noun.command("import", example="tunery datasets import rows.jsonl --name addresses --on-error quarantine")
 def import_dataset(
-    file: DataFile,
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, help="A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file, or a Croissant."),
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: made of the file's name.")] = None,
     column: Columns = None,
     format_name: Format = None,
@@ -89,9 +94,18 @@ def import_dataset(
     license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence.")] = None,
     url: Annotated[str | None, typer.Option(help="Where the data was got from; noted, never fetched.")] = None,
     description: Annotated[str, typer.Option(help="What the data is.")] = "",
+    source_type: Annotated[
+        SourceType | None, typer.Option(help="How the data came to be, such as web_scrape or generated. Default: file.")
+    ] = None,
+    collected_at: Annotated[
+        str | None, typer.Option(help="When it was collected, as 2026-11-20. Default: now.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A model whose tokens the provenance record counts. Default: not counted.")
+    ] = None,
     wait: Wait = True,
 ) -> Output:
-    """Import a file as a new version of a dataset."""
+    """Import a file as a new version of a dataset; a folder with a croissant.json says itself what it is."""
     steps: list[dict[str, Any]] = [{"step": "strip_keys", "keys": strip_key}] if strip_key else []
     steps += [{"step": "deduplicate"}] if deduplicate else []
     steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
@@ -107,6 +121,7 @@ def import_dataset(
         "test_split": _share("--test-split", test_split),
         "sanitize": steps,
         "seed": seed,
+        "tokenizer": tokenizer,
     }
     with Client() as client:
         with watching("upload") as watch:
@@ -118,6 +133,8 @@ def import_dataset(
                 license=license,
                 url=url,
                 description=description,
+                source_type=source_type,
+                collected_at=collected_at,
                 watch=partial(watch, str(file)),
             )
         return _version_made(client, started.job_id, f"Import {file.name}", wait)
@@ -339,6 +356,25 @@ def provenance(reference: Ref) -> Output:
     """Show where a version came from and what was done to it."""
     with Client() as client:
         return sheet(client.datasets.provenance(reference))
+
+
+@noun.command("card", example="tunery datasets card addresses")
+def card(reference: Ref) -> Output:
+    """Show the dataset card of a version: where its rows come from, what was done, what is open."""
+    with Client() as client:
+        found = client.datasets.card(reference)
+    return Output(plain(found), Text(plain_text(found.markdown)))
+
+
+@noun.command("croissant", example="tunery datasets croissant addresses:1 --output addresses")
+def croissant(
+    reference: Ref,
+    output: Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="A new or empty folder.")],
+) -> Output:
+    """Write a version out as Croissant: croissant.json, a card, and the rows as a Parquet file."""
+    with Client() as client:
+        written = client.datasets.croissant(reference, output)
+    return table([{"path": str(path), "sizeBytes": path.stat().st_size} for path in written], "path", "sizeBytes")
 
 
 def _version_made(client: Client, job_id: str, what: str, wait: bool) -> Output:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import tempfile
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +13,13 @@ from tunery.client.dataset_exports import Exported, refuse_existing, write_expor
 from tunery.client.files import Files, Watch
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import Transport, path_of
+from tunery.client.unpacking import unpack
 from tunery.datasets.inspection import Findings
+from tunery.datasets.origins import SourceType
+from tunery.datasets.publishing.reading import CROISSANT, read_croissant
 from tunery.datasets.query.schemas import QueryResult
 from tunery.datasets.views import (
+    CardView,
     DatasetVersionView,
     DatasetView,
     DifferenceView,
@@ -55,23 +60,33 @@ class Datasets(Noun):
         license: str | None = None,
         url: str | None = None,
         description: str = "",
+        source_type: SourceType | None = None,
+        collected_at: datetime | str | None = None,
         watch: Watch | None = None,
     ) -> JobStarted:
         """Upload a file and import it as a new version; a job does the work (``jobs.wait`` waits for it).
 
         Args:
-            path: A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file.
+            path: A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file; or ``croissant.json``, or the folder that
+                holds it: its data file is imported with the name, licence and description it gives.
             name: Name of the dataset, made if it is new; none: the file's name.
             options: As in a recipe's ``training_data`` and ``sanitize``: ``format``, ``encoding``, ``key``,
                 ``columns``, ``on_error``, ``validation_split``, ``test_split``, ``sanitize``, ``seed``.
             mode: Whether the rows make up the version alone, come to those of the newest (``append``), or come to them
                 with those of equal ``key`` replaced (``merge``).
-            license: SPDX id of the data's licence.
+            license: SPDX expression of the data's licence.
             url: Where the data was got from; noted, never fetched.
             description: What the data is.
+            source_type: How the data came to be: ``web_scrape``, ``public_dataset``, ``licensed``, ``user_data`` or
+                ``generated``; none: ``file``.
+            collected_at: When it was collected; none: now.
             watch: Told of the progress of the upload.
         """
         path = Path(path)
+        if path.is_dir() or path.name == CROISSANT:
+            said = read_croissant(path)
+            path, name, source_type = said.path, name or said.name, source_type or "croissant"
+            license, url, description = license or said.license, url or said.url, description or said.description
         wish = {
             "name": name or slug(path.stem) or "dataset",
             "fileDigest": self._files.upload(path, watch).digest,
@@ -81,6 +96,8 @@ class Datasets(Noun):
             "license": license,
             "url": url,
             "description": description,
+            "sourceType": source_type,
+            "collectedAt": collected_at.isoformat() if isinstance(collected_at, datetime) else collected_at,
         }
         return view(JobStarted, self._send("POST", path_of("datasets", "import"), wish))
 
@@ -272,6 +289,21 @@ class Datasets(Noun):
         """Show where a version came from and what was done to it."""
         name, version = _parts(reference)
         return view(Provenance, self._get(path_of("datasets", name, "provenance"), version=version))
+
+    def card(self, reference: str) -> CardView:
+        """Show the dataset card of a version: Markdown with the head that the Hugging Face Hub reads."""
+        name, version = _parts(reference)
+        return view(CardView, self._get(path_of("datasets", name, "card"), version=version))
+
+    def croissant(self, reference: str, output: Path | str) -> builtins.list[Path]:
+        """Write a version out as Croissant 1.1: a folder with ``croissant.json``, a card and the rows as Parquet.
+
+        Returns: what was written. Raises: InvalidInput: the folder is there already and not empty.
+        """
+        name, version = _parts(reference)
+        path = path_of("datasets", name, "croissant")
+        with self._transport.stream("POST", path, query={"version": version}) as response:
+            return unpack(response.iter_bytes(), Path(output))
 
 
 def _older(reference: str) -> tuple[str, str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 from fastapi import Query
+from starlette.responses import Response, StreamingResponse
 
 from tunery import audit
 from tunery.datasets import operations
 from tunery.datasets.inspection import Findings
 from tunery.datasets.provenance import provenance_of
+from tunery.datasets.publishing.card import card_of
+from tunery.datasets.publishing.croissant import zip_croissant
 from tunery.datasets.versions.diffing import diff_versions
 from tunery.datasets.views import (
+    CardView,
     DatasetDeleteRows,
     DatasetFetch,
     DatasetImport,
@@ -155,6 +160,30 @@ def provenance(call: Call, name: str, version: str | None = Query(None, max_leng
     """Show where a version came from and what was done to it."""
     found = operations.find_version(call.session, name, version)
     return provenance_of(call.session, found)
+
+
+@route("datasets.card", "GET", "/datasets/{name}/card", permission="datasets:read")
+def card(call: Call, name: str, version: str | None = Query(None, max_length=40)) -> CardView:
+    """Show the dataset card of a version: Markdown with the head that the Hugging Face Hub reads."""
+    found = operations.find_version(call.session, name, version)
+    text = card_of(provenance_of(call.session, found), found.shape, found.rows, found.dataset.description)
+    return CardView(reference=found.reference, markdown=text)
+
+
+@route("datasets.croissant", "POST", "/datasets/{name}/croissant", permission="datasets:read")
+def croissant(call: Call, name: str, version: str | None = Query(None, max_length=40)) -> Response:
+    """Write a version out as Croissant, its rows in a Parquet file: the answer is a ZIP archive."""
+    found = operations.find_version(call.session, name, version)
+    record = provenance_of(call.session, found)
+    audit.record(call.session, call.actor, "dataset_exported", found.reference, format="croissant", digest=found.digest)
+    call.session.commit()
+    return StreamingResponse(_pieces(zip_croissant(call.ground, found, record)), media_type="application/zip")
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(1 << 20):
+            yield piece
 
 
 def _start(call: Call, verb: str, name: str, payload: dict[str, Any], **details: Any) -> JobStarted:

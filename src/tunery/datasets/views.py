@@ -15,6 +15,7 @@ from tunery.datasets.sources import Source
 from tunery.platform.http import Camel
 
 __all__ = [
+    "CardView",
     "DatasetDeleteRows",
     "DatasetFetch",
     "DatasetImport",
@@ -196,6 +197,13 @@ class Provenance(Camel):
     created_at: datetime
     updated_at: datetime
     last_validated_at: datetime | None = Field(description="When its compliance was last looked at; null: never.")
+
+
+class CardView(Camel):
+    """A dataset card."""
+
+    reference: str
+    markdown: str
 
 
 class SanitizerView(Camel):

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tunery.datasets.export import export_rows
 from tunery.datasets.publishing.card import card_of
@@ -23,8 +25,9 @@ from tunery.datasets.versions.contents import read_rows
 from tunery.datasets.views import Provenance
 from tunery.kit.digests import sha256_file
 from tunery.platform.ground import Ground
+from tunery.platform.housekeeping import scratch_folder
 
-__all__ = ["FILES", "write_croissant"]
+__all__ = ["FILES", "write_croissant", "zip_croissant"]
 
 FILES = ("croissant.json", "README.md", "data/rows.parquet")
 """What the folder holds."""
@@ -69,6 +72,18 @@ def write_croissant(ground: Ground, version: DatasetVersion, record: Provenance,
     (folder / "croissant.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
     card = card_of(record, version.shape, version.rows, version.dataset.description)
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def zip_croissant(ground: Ground, version: DatasetVersion, record: Provenance) -> IO[bytes]:
+    """Return the same files in a ZIP archive: an open file of no name, at its begin. Raises: as ``write_croissant``."""
+    with scratch_folder(ground.settings, "croissant") as scratch:
+        write_croissant(ground, version, record, scratch / "out")
+        packed = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 whoever sends it closes it
+        with zipfile.ZipFile(packed, "w") as archive:  # Parquet is compressed already
+            for name in FILES:
+                archive.write(scratch / "out" / name, name)
+    packed.seek(0)
+    return packed
 
 
 def _rows(ground: Ground, version: DatasetVersion) -> Iterator[dict[str, Any]]:
