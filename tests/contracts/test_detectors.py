@@ -121,13 +121,13 @@ def test_hostile_texts_take_linear_time(name: str, unit: str) -> None:
 
     def seconds(length: int) -> float:
         text = unit * (length // len(unit))
-        started = time.process_time()
+        started = time.thread_time()  # what else goes on in the test process does not count
         detector.find(text)
-        return time.process_time() - started
+        return time.thread_time() - started
 
     seconds(1000)
-    small, large = seconds(20_000), seconds(200_000)
-    assert large < max(25 * small, 0.5)  # ten times the text; quadratic would be a hundred times
+    bound = max(25 * seconds(20_000), 0.5)  # ten times the text; quadratic would be a hundred times
+    assert any(seconds(200_000) < bound for _ in range(3))  # the garbage of other tests may be collected meanwhile
 
 
 @detectors
@@ -135,7 +135,7 @@ def test_a_million_characters_are_read_in_seconds(name: str) -> None:
     if name == "entities":
         return
     detector, letters = detector_of(name), Random(1).choices("ab1 @.-:/", k=1_000_000)
-    started = time.process_time()
+    started = time.thread_time()
     for text in ("a" * 1_000_000, "7" * 1_000_000, "".join(letters)):
         detector.find(text)
-    assert time.process_time() - started < 20
+    assert time.thread_time() - started < 20
