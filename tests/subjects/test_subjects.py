@@ -23,7 +23,7 @@ from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.changing import delete_rows
 from tunery.datasets.versions.row_files import read_batches, rows_in
 from tunery.datasets.versions.stored_file import StoredFile
-from tunery.errors import Erased, NotFound, RateLimited, Refused
+from tunery.errors import Erased, InvalidInput, NotFound, RateLimited, Refused
 from tunery.evaluation.tables import Evaluation
 from tunery.kit.actor import Actor
 from tunery.kit.ids import new_id
@@ -198,7 +198,8 @@ def test_the_certificate_is_signed_and_says_what_was_reached(ground: Ground, act
         assert get_erasure(session, result["erasure"]).status == "certified"
     assert statement["subject"] == [{"name": "things:1", "digest": {"sha256": version.digest}}]
     predicate = statement["predicate"]
-    assert (predicate["foundAgain"], predicate["reason"]) == (0, "request 7")
+    assert (predicate["foundAgain"], predicate["reason"], predicate["reached"]["rows"]) == (0, "request 7", 1)
+    assert version.source_digest in predicate["reached"]["destruction"]["files"]
     assert predicate["reached"]["sources"] == [version.source_digest]
     assert [each["name"] for each in predicate["reached"]["models"]] == ["tuned:1.0.0"]
     assert "p3@" not in base64.b64decode(envelope["payload"]).decode()
@@ -275,7 +276,7 @@ def test_an_erasure_repeated_after_a_crash_ends_as_one(ground: Ground, actor: Ac
         job = start_erasure(ground, session, actor, EraseWish(identifier="p3@example.com"))
     context = context_of(ground, actor)
     first = erase_subject(context, job.payload)
-    assert erase_subject(context, job.payload)["erasure"] == first["erasure"]
+    assert erase_subject(context, job.payload) == first
     with ground.database.session(actor.tenant_id, read_only=True) as session:
         assert len(list_versions(session, "things")) == 2
 
@@ -302,3 +303,23 @@ def test_the_identifier_is_in_no_row_of_the_database(ground: Ground, actor: Acto
         jobs = [json.dumps([job.payload, job.result]) for job in session.scalars(sa.select(Job))]
         versions = [json.dumps(row.provenance) for row in session.scalars(sa.select(DatasetVersion))]
     assert not any("p3@" in text for text in [*jobs, *versions])
+
+
+def test_the_same_file_imported_after_an_erasure_is_a_version_without_the_person(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, people(10), **WHOLE)
+    erased(ground, actor, "p3@example.com")
+    again = imported(ground, actor, people(10), **WHOLE)
+    assert (again.version, again.total_samples, again.status) == (3, 9, "ready")
+
+
+def test_white_space_names_nobody(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, [{**row, "customer": " "} for row in people(10)], subject_columns=["customer"], **WHOLE)
+    with pytest.raises(InvalidInput, match="white space"):
+        erased(ground, actor, "   ")
+
+
+def test_a_second_person_set_aside_from_the_same_file_is_gone_with_the_first(ground: Ground, actor: Actor) -> None:
+    rows = [*people(10), '{"prompt": "broken, of p3@example.com"', '{"prompt": "broken, of x9@example.com"']
+    imported(ground, actor, rows, on_error="quarantine", **WHOLE)
+    erased(ground, actor, "p3@example.com")
+    assert "x9@example.com" not in everything(ground, actor)

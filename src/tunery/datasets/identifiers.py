@@ -19,6 +19,7 @@ from typing import Any
 
 from tunery.datasets.pii import DETECTORS, Detector
 from tunery.datasets.pii.normalizing import NORMALIZER_VERSION, normalize
+from tunery.errors import InvalidInput
 from tunery.platform.blobs.tenant_secrets import TenantSecret
 
 __all__ = ["DECLARED", "ENTRY_BYTES", "FORGOTTEN", "PURPOSE", "Identifiers", "entries_for", "texts_in"]
@@ -54,7 +55,7 @@ class Identifiers:
         """Return the entries of an imported row, each once."""
         found = {identifier for text in texts_in(values) for identifier in self._in_text(text)}
         for column in self._columns:
-            found |= {(DECLARED, _declared(text)) for text in texts_in({"": _plain(values.get(column))})}
+            found |= {(DECLARED, told) for text in texts_in(_plain(values.get(column))) if (told := _declared(text))}
         return [_entry(self._secret, *identifier) for identifier in sorted(found)]
 
     def of_text(self, text: str) -> list[bytes]:
@@ -69,7 +70,12 @@ class Identifiers:
 
 
 def entries_for(identifier: str, secrets: list[TenantSecret]) -> list[bytes]:
-    """Return every entry that an identifier may have: by each key, as each class it can be of."""
+    """Return every entry that an identifier may have: by each key, as each class it can be of.
+
+    Raises: InvalidInput: it is white space.
+    """
+    if not _declared(identifier):
+        raise InvalidInput("an identifier has letters or digits; nobody is called by white space")
     spelled = {(DECLARED, _declared(identifier))}
     if "@" in (email := normalize("EMAIL", identifier)):
         spelled.add(("EMAIL", email))

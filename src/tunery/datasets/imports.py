@@ -104,8 +104,7 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
         written = write_version(context.ground, context.tenant_id, dataset.id, files)
         columns = {
             "shape": built.shape,
-            "source_digest": wish.file_digest,
-            "source_subjects_digest": put_index(context.ground, context.tenant_id, subjects.entries),
+            **_source(context, wish, subjects),
             "quarantine_digest": _keep_quarantine(context, built, scratch / _SET_ASIDE),
             "quarantined": built.quarantined,
             "options": options,
@@ -185,6 +184,14 @@ def _watch(context: JobContext) -> Watch:
 
 def _format(wish: DatasetImport) -> str:
     return wish.options.format or guess_format(wish.file_name)
+
+
+def _source(context: JobContext, wish: DatasetImport, subjects: SubjectWatch) -> dict[str, str | None]:
+    """Name the source and its index; a file with someone in it who was erased is not kept again."""
+    if subjects.passed_over or subjects.withheld:
+        return {"source_digest": None, "source_subjects_digest": None}
+    index = put_index(context.ground, context.tenant_id, subjects.entries)
+    return {"source_digest": wish.file_digest, "source_subjects_digest": index}
 
 
 def _keep_quarantine(context: JobContext, built: Built, path: Path) -> str | None:

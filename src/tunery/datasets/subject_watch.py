@@ -28,6 +28,7 @@ class SubjectWatch:
     Attributes:
         entries: Entries of the subject index, and the lines of the source that they lead to.
         passed_over: Rows that were left out, for they name someone who was erased.
+        withheld: Pieces that are no rows whose text was withheld for the same reason.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class SubjectWatch:
         listed: Collection[bytes] = (),
     ) -> None:
         self.entries: list[tuple[bytes, int]] = []
-        self.passed_over = 0
+        self.passed_over = self.withheld = 0
         self._identifiers = identifiers
         self._forgotten = forgotten
         self._listed = listed
@@ -80,6 +81,7 @@ class SubjectWatch:
     def refused(self, row: Malformed) -> Malformed:
         """Note a piece that is no row, as far as its text is kept; of one about the forgotten no text is."""
         if self._listed and any(entry in self._listed for each in self._forgotten for entry in each.of_text(row.text)):
+            self.withheld += 1
             return row._replace(text=_WITHHELD)
         if self._identifiers:
             self.entries += ((entry, row.line) for entry in self._identifiers.of_text(row.text))

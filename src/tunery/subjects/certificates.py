@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tunery import audit
 from tunery.errors import NotFound
 from tunery.kit.clock import now
 from tunery.kit.digests import canonical_json
-from tunery.platform.blobs.destroying import Destroyed
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import JobContext
 from tunery.registry.operations.keys import signing_key
@@ -23,19 +23,20 @@ _NOT_REACHED = [
     "Copies that people took before (under reached.copies): tell them, they are named with the time.",
     "Models on hold (under reached.models): their weights are as they were until a person decides.",
     "Names and whatever the detectors do not find: rows are found by the identifiers in them alone.",
+    "Bytes of imports and changes that were given up, until the store collects them.",
+    "Rows of versions without a subject index (a trace lists them).",
     "Row ids that are made of a key column stay in the records of runs and evaluations.",
     "Masked samples in reports on versions that were erased since.",
     "Working folders of runs on other machines that were not finished.",
 ]
 
 
-def certify(context: JobContext, erasure_id: str, destroyed: Destroyed, left: int) -> Erasure:
+def certify(context: JobContext, erasure_id: str, left: int) -> Erasure:
     """Sign what an erasure did.
 
     Args:
         context: Its job.
         erasure_id: Which one.
-        destroyed: What was destroyed, and what was spared because somebody needs it.
         left: Rows that a search by the same identifiers still finds; 0 where nothing was spared.
     """
     with context.session() as session:
@@ -47,9 +48,6 @@ def certify(context: JobContext, erasure_id: str, destroyed: Destroyed, left: in
             "orderedBy": erasure.created_by,
             "certifiedAt": now().isoformat(),
             "reached": erasure.reached,
-            "destroyed": {"files": destroyed.digests, "packKeys": destroyed.pack_ids},
-            "spared": destroyed.spared,
-            "lost": destroyed.lost,
             "foundAgain": left,
             "backups": "The keys of the destroyed packs are gone, so no copy of them in a backup can be read.",
             "notReached": _NOT_REACHED,
@@ -60,6 +58,8 @@ def certify(context: JobContext, erasure_id: str, destroyed: Destroyed, left: in
     with context.session() as session:
         erasure = session.get_one(Erasure, erasure_id)
         erasure.certificate_digest, erasure.certified_at, erasure.status = blob.digest, now(), "certified"
+        told = {"certificate": blob.digest, "spared": erasure.reached["destruction"]["spared"]}
+        audit.record(session, context.actor, "subject_erased", f"erasures/{erasure.id}", **told)
     return erasure
 
 

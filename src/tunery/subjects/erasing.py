@@ -25,7 +25,7 @@ from tunery.datasets.tables import (
     ForgottenSubject,
 )
 from tunery.datasets.versions.contents import files_of
-from tunery.datasets.versions.recording import Change, record_version
+from tunery.datasets.versions.recording import Change, node_of, record_version
 from tunery.datasets.versions.rewriting import without_rows
 from tunery.datasets.versions.writing import Written, write_version
 from tunery.errors import StaleState
@@ -38,7 +38,7 @@ from tunery.registry.holds import place_hold
 from tunery.registry.tables import ModelVersion
 from tunery.subjects.schemas import SeenBy
 from tunery.subjects.tables import Erasure
-from tunery.subjects.tracing import Found, find_subject, what_saw
+from tunery.subjects.tracing import Found, find_subject, rows_of_version, what_saw
 from tunery.training.tables import TrainingRun
 
 __all__ = ["decide_erasure"]
@@ -53,8 +53,7 @@ class _Plan:
     found: Found
     files: dict[str, list[DatasetFile]] = field(default_factory=dict)
     versions: list[tuple[DatasetVersion, Written | None]] = field(default_factory=list)
-    quarantines: dict[str, str | None] = field(default_factory=dict)
-    predictions: dict[str, str] = field(default_factory=dict)
+    predictions: dict[str, str | None] = field(default_factory=dict)
 
 
 def decide_erasure(context: JobContext, entries: Sequence[bytes], forgotten: Sequence[str], reason: str) -> Erasure:
@@ -80,9 +79,6 @@ def _prepare(context: JobContext, entries: Sequence[bytes], scratch: Path) -> _P
         plan = _Plan(find_subject(ground, session, entries))
         listed = {version.id: files_of(session, version) for version in plan.found.all_versions}
         seen = what_saw(session, plan.found)
-        quarantined = [
-            *session.scalars(_of_sources(plan.found.lines).where(DatasetVersion.quarantine_digest.is_not(None)))
-        ]
     for file in {row.file.id: row.file for row in plan.found.rows}.values():
         row_ids = {row.row_id for row in plan.found.rows if row.file.id == file.id}
         plan.files[file.id], _ = without_rows(ground, tenant_id, file.dataset_id, [file], row_ids, scratch)
@@ -90,28 +86,28 @@ def _prepare(context: JobContext, entries: Sequence[bytes], scratch: Path) -> _P
         files = [new for file in listed[version.id] for new in plan.files.get(file.id, [file])]
         written = write_version(ground, tenant_id, version.dataset_id, files) if files else None
         plan.versions.append((version, written))
-    for version in quarantined:
-        lines = {*plan.found.lines[str(version.source_digest)]}
-        set_aside = str(version.quarantine_digest)
-        plan.quarantines[set_aside] = _without(context, plan.quarantines.get(set_aside) or set_aside, "line", lines)
-    row_ids = {row.row_id for row in plan.found.rows}
     for one in seen:
         if one.kind == "evaluation":
-            with ground.database.session(tenant_id, read_only=True) as session:
-                digest = session.get_one(Evaluation, one.id).predictions_digest
-            if digest is not None and (new := _without(context, digest, "row_id", row_ids)) != digest:
-                plan.predictions[one.id] = str(new)
+            _cut_predictions(context, plan, one.id)
     return plan
 
 
-def _without(context: JobContext, digest: str, key: str, gone: set[Any]) -> str | None:
-    """Put a file of JSON lines without those whose ``key`` is among the gone; None: none is left."""
+def _cut_predictions(context: JobContext, plan: _Plan, evaluation_id: str) -> None:
+    """Put an evaluation's predictions without the rows; all go where such a row was an example in each of them."""
     blobs = context.ground.blobs
-    lines = blobs.read(context.tenant_id, digest).splitlines(keepends=True)
-    kept = [line for line in lines if json.loads(line)[key] not in gone]
-    if len(kept) == len(lines):
-        return digest
-    return blobs.put(context.tenant_id, b"".join(kept), "application/x-ndjson").digest if kept else None
+    with context.ground.database.session(context.tenant_id, read_only=True) as session:
+        evaluation = session.get_one(Evaluation, evaluation_id)
+    gone = {row.row_id for row in rows_of_version(plan.found, evaluation.dataset_version_id)}
+    if evaluation.predictions_digest is None:
+        return
+    if gone & {*(evaluation.shot_row_ids or ())}:
+        plan.predictions[evaluation_id] = None
+        return
+    lines = blobs.read(context.tenant_id, evaluation.predictions_digest).splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["row_id"] not in gone]
+    if len(kept) < len(lines):
+        blob = blobs.put(context.tenant_id, b"".join(kept), "application/x-ndjson")
+        plan.predictions[evaluation_id] = blob.digest
 
 
 def _decide(
@@ -133,6 +129,7 @@ def _decide(
     seen = what_saw(session, plan.found)
     reached: dict[str, Any] = json.loads(json.dumps(erasure.reached))
     doomed = {*erasure.doomed}
+    reached["rows"] += len({(row.file.dataset_id, row.row_id) for row in plan.found.rows})
     reached["versions"] += [_succeed(context, session, *each) for each in plan.versions]
     doomed |= _let_go_of_files(session, plan)
     doomed |= _let_go_of_sources(session, plan, reached)
@@ -151,7 +148,8 @@ def _nothing() -> dict[str, Any]:
 
 def _check_current(context: JobContext, session: TenantSession, plan: _Plan, entries: Sequence[bytes]) -> None:
     """Raise StaleState if anything that bears on the plan came since it was made."""
-    for dataset in {version.dataset.id: version.dataset for version, _ in plan.versions}.values():
+    datasets = {version.dataset.id: version.dataset for version, _ in plan.versions}
+    for _, dataset in sorted(datasets.items()):  # in one order, so that no two erasures wait for each other
         session.refresh(session.merge(dataset, load=True), with_for_update=True)
     there = find_subject(context.ground, session, entries)
     if {version.id for version in there.all_versions} != {version.id for version, _ in plan.versions}:
@@ -183,20 +181,21 @@ def _succeed(
             "quarantine_digest": row.quarantine_digest,
             "quarantined": row.quarantined,
         }
-        change = Change("erase", f"{context.job_id[:24]}-{row.version}", None, None, columns)
+        change = Change("erase", f"{context.job_id}-{row.version}", None, node_of(row), columns)
         current = row.version == row.dataset.current_version
         successor = record_version(session, context.actor, row.dataset, written, change, current=current)
         row.successor_id = successor.id
         moved = sa.update(DatasetTag).where(DatasetTag.version_id == row.id).values(version_id=successor.id)
         session.execute(moved)
         told |= {"successor": successor.reference, "successorDigest": successor.digest, "rows": gone}
-    row.status, row.source_digest, row.source_subjects_digest, row.quarantine_digest = "erased", None, None, None
+    row.status, row.import_id = "erased", f"erased-{row.id}"  # the same file imported again is a version of its own
+    row.source_digest = row.source_subjects_digest = row.quarantine_digest = None
     return told
 
 
 def _let_go_of_files(session: TenantSession, plan: _Plan) -> set[str]:
     """Forget the files that held the rows; return the digests of what is to be destroyed."""
-    gone = [row.file.id for row in plan.found.rows]
+    gone = {row.file.id for row in plan.found.rows}
     erased = [version.id for version, _ in plan.versions]
     session.execute(sa.delete(DatasetVersionFile).where(DatasetVersionFile.version_id.in_(erased)))
     session.execute(sa.delete(DatasetVersionFile).where(DatasetVersionFile.file_id.in_(gone)))
@@ -209,15 +208,11 @@ def _let_go_of_files(session: TenantSession, plan: _Plan) -> set[str]:
 
 
 def _let_go_of_sources(session: TenantSession, plan: _Plan, reached: dict[str, Any]) -> set[str]:
-    """Let no version name a source that names the person; what it had set aside is kept without these lines."""
+    """Let no version name a source that names the person, nor what was set aside from it."""
     doomed: set[str] = {*plan.found.lines}
     for version in session.scalars(_of_sources(plan.found.lines)):
-        doomed |= {*filter(None, (version.source_subjects_digest,))}
-        set_aside = version.quarantine_digest
-        if set_aside is not None and (kept := plan.quarantines.get(set_aside, set_aside)) != set_aside:
-            doomed.add(set_aside)
-            version.quarantine_digest = kept
-        version.source_digest = version.source_subjects_digest = None
+        doomed |= {*filter(None, (version.source_subjects_digest, version.quarantine_digest))}
+        version.source_digest = version.source_subjects_digest = version.quarantine_digest = None
     reached["sources"] = sorted({*reached["sources"], *plan.found.lines})
     session.flush()
     return doomed

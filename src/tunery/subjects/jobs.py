@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tunery import audit
 from tunery.errors import NotFound
 from tunery.platform.blobs.destroying import Destroyed, destroy
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.tables import BlobRow
 from tunery.platform.jobs import JobContext, job
 from tunery.subjects.certificates import certify
@@ -26,23 +26,37 @@ _ROUNDS = 3
 def erase_subject(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     """Erase the rows that the entries of the payload lead to; repeated after a crash it goes on."""
     entries = [bytes.fromhex(entry) for entry in payload["entries"]]
-    for _ in range(_ROUNDS):  # an import that had begun before brings its rows a moment later
-        context.check_cancelled()
-        erasure = decide_erasure(context, entries, payload["forgotten"], payload["reason"])
-        if not (left := _left(context, entries)):
-            break
-    destroyed = _destroy(context, erasure.doomed)
     with context.session() as session:
-        session.get_one(Erasure, erasure.id).status = "destroyed"
-    erasure = certify(context, erasure.id, destroyed, left)
-    result: dict[str, Any] = {
-        "erasure": erasure.id,
-        "certificate": erasure.certificate_digest,
-        "spared": destroyed.spared,
+        standing = session.get(Erasure, context.job_id)
+    if standing is None or standing.status != "certified":
+        for _ in range(_ROUNDS):  # an import that had begun before brings its rows a moment later
+            context.check_cancelled()
+            erasure = decide_erasure(context, entries, payload["forgotten"], payload["reason"])
+            _note(context, _destroy(context, erasure.doomed))
+            if not (left := _left(context, entries)):
+                break
+        standing = certify(context, context.job_id, left)
+    destruction = standing.reached["destruction"]
+    return {
+        "erasure": standing.id,
+        "certificate": standing.certificate_digest,
+        "spared": destruction["spared"],
     }
+
+
+def _note(context: JobContext, destroyed: Destroyed) -> None:
+    """Write down what was destroyed; what an attempt before a crash destroyed is told by what is not there any more."""
     with context.session() as session:
-        audit.record(session, context.actor, "subject_erased", f"erasures/{erasure.id}", **result)
-    return result
+        erasure = session.get_one(Erasure, context.job_id)
+        before = erasure.reached.get("destruction", {"packKeys": [], "lost": []})
+        destruction: dict[str, Any] = {
+            "files": sorted({*erasure.doomed} - {*destroyed.spared}),
+            "packKeys": sorted({*before["packKeys"], *destroyed.pack_ids}),
+            "lost": sorted({*before["lost"], *destroyed.lost}),
+            "spared": destroyed.spared,
+        }
+        erasure.reached = erasure.reached | {"destruction": destruction}
+        erasure.status = "destroyed"
 
 
 def _left(context: JobContext, entries: list[bytes]) -> int:
@@ -54,6 +68,7 @@ def _destroy(context: JobContext, digests: list[str]) -> Destroyed:
     """Destroy what is still there of these files."""
     while True:
         with context.ground.database.session(context.tenant_id, read_only=True) as session:
-            here = {*session.scalars(sa.select(BlobRow.digest).where(BlobRow.digest.in_(digests)))}
+            present = (sa.select(BlobRow.digest).where(BlobRow.digest.in_(part)) for part in in_parts(digests))
+            here = {digest for some in present for digest in session.scalars(some)}
         with suppress(NotFound):  # somebody else destroyed one at this moment
             return destroy(context.ground.blobs, context.tenant_id, here, lose_damaged=False)

@@ -22,7 +22,7 @@ from tunery.subjects.schemas import SeenBy, SeenRow, Trace
 from tunery.training.consumed import took_in
 from tunery.training.tables import TrainingRun
 
-__all__ = ["Found", "find_subject", "trace_subject", "what_saw"]
+__all__ = ["Found", "find_subject", "rows_of_version", "trace_subject", "what_saw"]
 
 _COPIES = {"model_downloaded": "download", "dataset_exported": "export", "model_exported": "export"}
 
@@ -94,10 +94,10 @@ def what_saw(session: TenantSession, found: Found) -> list[SeenBy]:
         if took is not False:
             name = f"{run.name} ({run.id})"
             seen.append(SeenBy(kind="run", id=run.id, name=name, saw="consumed" if took else "unknown"))
-    splits = {version_id: {row.split for row in _rows_of(found, version_id)} for version_id in places}
+    splits = {version_id: {row.split for row in rows_of_version(found, version_id)} for version_id in places}
     for evaluation in session.scalars(sa.select(Evaluation).where(Evaluation.dataset_version_id.in_(places))):
         shots = {*(evaluation.shot_row_ids or ())}
-        shown = shots & {row.row_id for row in _rows_of(found, evaluation.dataset_version_id)}
+        shown = shots & {row.row_id for row in rows_of_version(found, evaluation.dataset_version_id)}
         if evaluation.split in splits[evaluation.dataset_version_id] or shown:
             name = f"{evaluation.model_reference} on {evaluation.benchmark_name}"
             exact = evaluation.max_rows is None or bool(shown)
@@ -116,7 +116,7 @@ def _places(session: TenantSession, found: Found) -> dict[str, list[int]]:
         starts, start = {}, 0
         listed = sa.select(DatasetVersionFile.file_id).where(DatasetVersionFile.version_id == version.id)
         for file in session.scalars(
-            sa.select(DatasetFile).where(DatasetFile.id.in_(listed)).order_by(DatasetFile.sequence)
+            sa.select(DatasetFile).where(DatasetFile.id.in_(listed)).order_by(DatasetFile.sequence, DatasetFile.id)
         ):
             starts[file.id] = start
             start += file.total_rows
@@ -124,7 +124,8 @@ def _places(session: TenantSession, found: Found) -> dict[str, list[int]]:
     return places
 
 
-def _rows_of(found: Found, version_id: str) -> list[FoundRow]:
+def rows_of_version(found: Found, version_id: str) -> list[FoundRow]:
+    """Return the rows that a version holds."""
     files = {file_id for file_id, versions in found.versions.items() if version_id in {one.id for one in versions}}
     return [row for row in found.rows if row.file.id in files]
 

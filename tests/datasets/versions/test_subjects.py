@@ -111,3 +111,4 @@ def test_who_was_erased_does_not_come_in_again(ground: Ground, actor: Actor, ind
     assert version.quarantine_digest is not None
     assert b"p3@" not in ground.blobs.read(actor.tenant_id, version.quarantine_digest)
     assert version.provenance["qualityMetrics"]["rowsOfErasedSubjects"] == 1
+    assert version.source_digest is None

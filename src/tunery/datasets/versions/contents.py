@@ -29,9 +29,8 @@ def log_of(ground: Ground, tenant_id: str, dataset_id: str) -> DeltaLog:
 def files_of(session: TenantSession, version: DatasetVersion) -> list[DatasetFile]:
     """Return the files that a version lists, in order."""
     listed = sa.select(DatasetVersionFile.file_id).where(DatasetVersionFile.version_id == version.id)
-    return list(
-        session.scalars(sa.select(DatasetFile).where(DatasetFile.id.in_(listed)).order_by(DatasetFile.sequence))
-    )
+    files = sa.select(DatasetFile).where(DatasetFile.id.in_(listed))
+    return list(session.scalars(files.order_by(DatasetFile.sequence, DatasetFile.id)))
 
 
 def read_rows(

@@ -8,18 +8,15 @@ from pathlib import Path
 from tunery.datasets.tables import DatasetFile
 from tunery.datasets.versions.contents import batches_of
 from tunery.datasets.versions.row_files import StoredRow, rows_in
-from tunery.datasets.versions.writing import put_rows
+from tunery.datasets.versions.writing import STEP, put_rows
 from tunery.platform.ground import Ground
 
 __all__ = ["after", "replace_rows", "without_rows"]
 
-_STEP = 1 << 10
-"""Between the sequence numbers of two changes: so many files may take the place of one without touching the next."""
-
 
 def after(files: Sequence[DatasetFile]) -> int:
     """Return the sequence number of the file that follows these."""
-    return max((file.sequence // _STEP + 1 for file in files), default=0) * _STEP
+    return max((file.sequence // STEP + 1 for file in files), default=0) * STEP
 
 
 def without_rows(
@@ -65,7 +62,7 @@ def _rewritten(
             continue
         found |= held
         rows = (row for batch in batches_of(ground, tenant_id, [file]) for row in rows_in(batch))
-        made += put_rows(ground, tenant_id, dataset_id, _changed(rows, held, becomes), scratch, file.sequence)
+        made += put_rows(ground, tenant_id, dataset_id, _changed(rows, held, becomes), scratch, file.sequence, 1)
     return made, found
 
 

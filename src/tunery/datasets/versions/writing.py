@@ -19,7 +19,11 @@ from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
 
-__all__ = ["Written", "list_files", "put_index", "put_rows", "write_version"]
+__all__ = ["STEP", "Written", "list_files", "put_index", "put_rows", "write_version"]
+
+
+STEP = 1 << 10
+"""Between the places of two files: so many may take the place of one without touching the next."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,13 @@ class Written:
 
 
 def put_rows(
-    ground: Ground, tenant_id: str, dataset_id: str, rows: Iterable[StoredRow], scratch: Path, first_sequence: int = 0
+    ground: Ground,
+    tenant_id: str,
+    dataset_id: str,
+    rows: Iterable[StoredRow],
+    scratch: Path,
+    first_sequence: int = 0,
+    step: int = STEP,
 ) -> list[DatasetFile]:
     """Put rows into new files of the store; nothing names them yet.
 
@@ -52,13 +62,14 @@ def put_rows(
         dataset_id: Of which dataset.
         rows: In order.
         scratch: An existing folder; one file of rows at a time lies in it.
-        first_sequence: Place of the first file; the others follow it.
+        first_sequence: Place of the first file.
+        step: From one file's place to the next one's.
     """
     files = []
     for number, written in enumerate(write_row_files(scratch, rows)):
         blob = ground.blobs.put(tenant_id, written.path, MEDIA_TYPE)
         written.path.unlink()
-        sequence = first_sequence + number
+        sequence = first_sequence + number * step
         file = DatasetFile(dataset_id=dataset_id, sequence=sequence, digest=blob.digest, rows=written.rows)
         file.id, file.size_bytes = new_id(), blob.size_bytes
         file.subjects_digest = put_index(ground, tenant_id, written.subjects)
