@@ -76,7 +76,8 @@ def test_a_job_that_fails_by_a_fault_of_ours_tells_its_id_and_no_more(door: Door
     }
 
 
-def test_a_heavy_step_that_fails_names_its_log_and_no_path(tmp_path: Path) -> None:
+def test_a_heavy_step_that_fails_names_its_log_and_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # steps run without the current folder
     ENTRIES.register("tests.fault")("tests.doors.test_faults:fault")
     with pytest.raises(InternalError) as caught:
         run_in_child(
