@@ -177,7 +177,7 @@ def door(request: pytest.FixtureRequest) -> Iterator[Door]:
     with (
         pytest.MonkeyPatch.context() as patch,
         tempfile.TemporaryDirectory(prefix="tnr-") as home,
-        fresh_settings(request.param, Path(home), request) as settings,
+        fresh_settings(request.param, Path(home) / "home", request) as settings,
         opened(settings, with_engines=getattr(request.module, "WITH_ENGINES", False)) as door,
     ):
         # Engines run without the current folder, and one of them lies among the tests.
