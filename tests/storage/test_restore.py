@@ -184,6 +184,7 @@ def test_an_index_put_back_by_hand_is_corrected_by_a_rebuild(home: Home) -> None
 
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
 def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, injected: Injected) -> None:
@@ -212,6 +213,7 @@ def test_a_restore_killed_before_any_of_its_deeds_is_repeated(home: Home, inject
             restore_backup(settings, home.url, backup_id)
 
 
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
 def test_a_backup_killed_before_any_of_its_deeds_leaves_none_or_a_whole_one(home: Home, injected: Injected) -> None:

@@ -76,7 +76,7 @@ def count_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sent
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(8 if EVERY else 2))
 def test_a_connection_that_is_cut_anywhere_costs_no_byte_of_the_file(door: Door, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
 
@@ -92,6 +92,7 @@ def test_a_connection_that_is_cut_anywhere_costs_no_byte_of_the_file(door: Door,
     assert open_uploads(door) == []
 
 
+@pytest.mark.long
 @pytest.mark.faults
 def test_an_answer_that_is_lost_makes_nothing_twice(door: Door, tmp_path: Path) -> None:
     """Registrations on each database; any answer may be cut anywhere, after the server has done the deed."""

@@ -13,6 +13,7 @@ from tests.faults import ROUNDS, Injected
 EXAMPLES, STEPS = (40 * ROUNDS, 20) if ROUNDS else (4, 12)
 
 
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
 def test_no_history_with_kills_loses_what_is_named_or_shows_what_is_destroyed(

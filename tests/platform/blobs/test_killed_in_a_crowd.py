@@ -19,6 +19,7 @@ TIGHT_SECONDS = 60 * ROUNDS or 1
 """On each of two databases."""
 
 
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
 def test_what_is_named_stays_whole_and_what_is_destroyed_stays_gone(
@@ -54,6 +55,7 @@ def _storm(shelf: Shelf, folder: Path, rng: random.Random) -> list[str]:
     return [error for _, process in running if (error := ended(process))]
 
 
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
 def test_what_comes_back_while_it_is_collected_is_kept_or_refused(

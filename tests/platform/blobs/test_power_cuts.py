@@ -89,6 +89,7 @@ def disk(tmp_path: Path) -> Disk:
     return disk
 
 
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
 def test_what_was_acknowledged_before_the_power_went_is_there(

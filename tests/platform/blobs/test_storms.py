@@ -110,6 +110,7 @@ class Told:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_acknowledged_in_a_storm_is_whole_and_nothing_else_is_there(
