@@ -83,6 +83,7 @@ def test_the_same_command_again_shows_what_is_finished(uninterrupted: tuple[Plac
     assert len(place.run("models", "versions", "capitals")) == 1
 
 
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", range(1, 2 + ROUNDS))
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(

@@ -65,7 +65,7 @@ def test_migrations_lead_to_exactly_the_tables_of_the_code(empty_url: str) -> No
 
 def test_a_crash_at_any_statement_leaves_the_old_schema_and_the_next_start_finishes(empty_url: str) -> None:
     total = 0
-    for fatal in (1, 3, 10, 25, 50, 75, 100, 150, 10_000):
+    for fatal in (1, 10, 75, 10_000):
         done = _migrate(empty_url, fatal)
         if done.returncode == 0:
             total = int(done.stdout)
