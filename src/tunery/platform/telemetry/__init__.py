@@ -20,7 +20,7 @@ ENGINES_RUNNING = Gauge("tunery_engines_running", "Inference engines that are up
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     """Send log lines to a stream (standard error): coloured for a terminal, JSON otherwise or as the settings say."""
-    stream = stream or sys.stderr
+    given, stream = stream, stream or sys.stderr
     people = settings.log_format == "console" or (settings.log_format == "auto" and stream.isatty())
     structlog.configure(
         processors=[
@@ -30,7 +30,8 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
             structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        # Standard error as it is at the moment: it may have been replaced, and the old one closed.
+        logger_factory=lambda *_: structlog.PrintLogger(given or sys.stderr),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=stream)
