@@ -15,8 +15,8 @@ from tunery.training.tables import TrainingRun
 __all__ = ["consumed_bits", "took_in"]
 
 
-def consumed_bits(ground: Ground, tenant_id: str, version_id: str, row_ids_path: Path) -> bytes:
-    """Return the bits, compressed.
+def consumed_bits(ground: Ground, tenant_id: str, version_id: str, row_ids_path: Path) -> bytes | None:
+    """Return the bits, compressed; None where the version was erased meanwhile, so that its rows cannot be told.
 
     Args:
         ground: Where the version is.
@@ -30,6 +30,8 @@ def consumed_bits(ground: Ground, tenant_id: str, version_id: str, row_ids_path:
         consumed = {row_id for line in lines for row_id in json.loads(line)["row_ids"]}
     with ground.database.session(tenant_id, read_only=True) as session:
         files = files_of(session, session.get_one(DatasetVersion, version_id))
+    if not files:
+        return None
     batches = batches_of(ground, tenant_id, files, ["row_id"])
     bits = [row_id in consumed for batch in batches for row_id in batch["row_id"].to_pylist()]
     return zlib.compress(np.packbits(bits, bitorder="little").tobytes())
