@@ -13,16 +13,20 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from tests.datasets.test_imports import context_of, newest
+from tests.datasets.test_imports import context_of, newest, wish_for
 from tests.datasets.versions.test_changes import contents, imported
 from tests.datasets.versions.test_subjects import WHOLE, people
 from tests.faults import ROUNDS
 from tunery.audit.tables import AuditEntry
+from tunery.datasets.imports import execute_import
 from tunery.datasets.operations import list_versions, resolve_version, rows_of, tag_version
 from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.changing import delete_rows
+from tunery.datasets.versions.contents import files_of
+from tunery.datasets.versions.recording import Change, record_version
 from tunery.datasets.versions.row_files import read_batches, rows_in
 from tunery.datasets.versions.stored_file import StoredFile
+from tunery.datasets.versions.writing import write_version
 from tunery.errors import Erased, InvalidInput, NotFound, RateLimited, Refused
 from tunery.evaluation.tables import Evaluation
 from tunery.kit.actor import Actor
@@ -310,6 +314,36 @@ def test_the_same_file_imported_after_an_erasure_is_a_version_without_the_person
     erased(ground, actor, "p3@example.com")
     again = imported(ground, actor, people(10), **WHOLE)
     assert (again.version, again.total_samples, again.status) == (3, 9, "ready")
+
+
+def test_an_import_that_began_before_an_erasure_does_not_bring_the_person_back(ground: Ground, actor: Actor) -> None:
+    begun = context_of(ground, actor)
+    certificates: list[dict[str, Any]] = []
+
+    def while_it_runs() -> bool:
+        if not certificates:
+            certificates.append(erased(ground, actor, "p3@example.com"))
+        return False
+
+    begun.cancelled = while_it_runs
+    version = execute_import(begun, wish_for(ground, actor, people(10), **WHOLE))
+    assert certificates
+    assert version.total_samples == 9
+    assert traced(ground, actor, "p3@example.com").rows == []
+
+
+def test_a_version_restored_beside_an_erasure_does_not_bring_the_rows_back(ground: Ground, actor: Actor) -> None:
+    first = imported(ground, actor, people(10), **WHOLE)
+    second = imported(ground, actor, people(30)[20:], **WHOLE)
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        files = files_of(session, first)
+    written = write_version(ground, actor.tenant_id, first.dataset_id, files)
+    erased(ground, actor, "p3@example.com")
+    columns = {"shape": first.shape, "options": first.options, "provenance": first.provenance}
+    with ground.database.session(actor.tenant_id) as session, pytest.raises(NotFound):
+        dataset = session.get_one(DatasetVersion, second.id).dataset
+        record_version(session, actor, dataset, written, Change("restore", "again", second, columns=columns))
+    assert traced(ground, actor, "p3@example.com").rows == []
 
 
 def test_white_space_names_nobody(ground: Ground, actor: Actor) -> None:

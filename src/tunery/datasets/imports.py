@@ -115,9 +115,11 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
     kind = "import" if wish.mode == "replace" else wish.mode
     with context.session() as session:
         dataset = _dataset(session, context, wish)
-        done = _version(session, dataset, import_id)
+        if (done := _version(session, dataset, import_id)) is not None:
+            return done
+        subjects.check_current(session)
         change = Change(kind, import_id, parent, source, columns)
-        return done or record_version(session, context.actor, dataset, written, change)
+        return record_version(session, context.actor, dataset, written, change)
 
 
 def _standing(context: JobContext, wish: DatasetImport, parent: DatasetVersion | None) -> Standing:

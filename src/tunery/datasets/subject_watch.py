@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from tunery.datasets.formats import Malformed
 from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, Identifiers
 from tunery.datasets.tables import ForgottenSubject
+from tunery.errors import StaleState
+from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
 
 __all__ = ["SubjectWatch"]
@@ -35,13 +37,13 @@ class SubjectWatch:
         self,
         identifiers: Identifiers | None = None,
         forgotten: Sequence[Identifiers] = (),
-        listed: Collection[bytes] = (),
+        listed: set[bytes] | None = None,
     ) -> None:
         self.entries: list[tuple[bytes, int]] = []
         self.passed_over = self.withheld = 0
         self._identifiers = identifiers
         self._forgotten = forgotten
-        self._listed = listed
+        self._listed = listed or set()
 
     @classmethod
     def of_import(cls, ground: Ground, tenant_id: str, columns: tuple[str, ...], *, indexed: bool) -> SubjectWatch:
@@ -54,7 +56,7 @@ class SubjectWatch:
             indexed: Whether the rows go into the subject index.
         """
         with ground.database.session(tenant_id, read_only=True) as session:
-            listed = {bytes.fromhex(entry) for entry in session.scalars(sa.select(ForgottenSubject.entry))}
+            listed = _listed(session)
         secrets = ground.blobs.keyring.secrets
         forgotten = [Identifiers(each, columns) for each in secrets.every(tenant_id, FORGOTTEN)] if listed else []
         identifiers = Identifiers(secrets.newest(tenant_id, PURPOSE), columns) if indexed else None
@@ -68,6 +70,11 @@ class SubjectWatch:
         """Add what another has seen."""
         self.passed_over += passed_over
         self.entries += entries
+
+    def check_current(self, session: TenantSession) -> None:
+        """Raise StaleState if somebody was erased since the watch began: what it let in has to be looked at anew."""
+        if self._listed != _listed(session):
+            raise StaleState("somebody was erased while rows were imported; import again")
 
     def row(self, values: dict[str, Any], line: int) -> str | None:
         """Note a row; return its entries in hex, one behind the other, or None if it is to be left out."""
@@ -86,3 +93,7 @@ class SubjectWatch:
         if self._identifiers:
             self.entries += ((entry, row.line) for entry in self._identifiers.of_text(row.text))
         return row
+
+
+def _listed(session: TenantSession) -> set[bytes]:
+    return {bytes.fromhex(entry) for entry in session.scalars(sa.select(ForgottenSubject.entry))}

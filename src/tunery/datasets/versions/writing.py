@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from tunery.datasets.tables import DatasetFile, DatasetVersion, DatasetVersionFile
 from tunery.datasets.versions.contents import batches_of, log_of, pairs_of
 from tunery.datasets.versions.digests import digest_of_pairs
@@ -14,6 +16,7 @@ from tunery.datasets.versions.log import LoggedFile
 from tunery.datasets.versions.row_files import MEDIA_TYPE, StoredRow, write_row_files
 from tunery.datasets.versions.subject_index import MEDIA_TYPE as INDEX_TYPE
 from tunery.datasets.versions.subject_index import build_index
+from tunery.errors import StaleState
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
@@ -93,11 +96,13 @@ def write_version(ground: Ground, tenant_id: str, dataset_id: str, files: Sequen
 
 
 def list_files(session: TenantSession, version: DatasetVersion, files: Sequence[DatasetFile]) -> None:
-    """Let a version list its files, and hold them and its source. Raises: NotFound: one was collected meanwhile."""
+    """Let a version list its files, and hold them and its source. Raises: NotFound, StaleState: one went meanwhile."""
     others = version.source_digest, version.quarantine_digest, version.source_subjects_digest
     indexes = (file.subjects_digest for file in files)
     hold_files(session, {*filter(None, (*others, *indexes)), *(file.digest for file in files)})
     for file in files:
-        if file not in session:
-            session.merge(file)
+        if sa.inspect(file).transient:
+            session.add(file)
+        elif file not in session and session.get(DatasetFile, file.id) is None:
+            raise StaleState("rows of this dataset were erased meanwhile; make the change anew")
         session.add(DatasetVersionFile(version_id=version.id, file_id=file.id))
