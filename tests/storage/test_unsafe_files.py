@@ -189,8 +189,14 @@ def test_in_quarantine_a_pickle_is_kept_marked_and_never_loaded(door: Door, admi
         checkout_version(door.ground, tenant_id, name)
     assert not (door.ground.settings.home / "cache" / "versions").exists()
     served = admin.http.post("/api/v1/deployments", json={"version": version.id, "name": "never"})
-    assert (served.status_code, served.json()["code"]) == (409, "refused")
-    assert "quarantined" in served.json()["detail"]
+    assert (served.status_code, served.json()["code"]) == (409, "unsafe_format")
+    assert "quarantine" in served.json()["detail"]
+    rows = b"".join(b'{"prompt": "%d times 7", "completion": "%d"}\n' % (each, 7 * each) for each in range(20))
+    wish = {"name": name, "fileDigest": upload(admin, rows), "fileName": "rows.jsonl"}
+    door.carry_out(tenant_id, data_of(admin.http.post("/api/v1/datasets/import", json=wish))["jobId"])
+    for path, more in (("runs", {"name": "x", "base": version.id}), ("evaluations", {"modelVersionId": version.id})):
+        refused = admin.http.post(f"/api/v1/{path}", json={"dataset": name, **more})
+        assert (refused.status_code, refused.json()["code"]) == (409, "unsafe_format"), refused.text
 
 
 @on_sqlite

@@ -20,7 +20,7 @@ from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.events import emit
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import UNFINISHED, Job, enqueue_job
-from tunery.registry.operations import hold_version, resolve_version
+from tunery.registry.operations import resolve_version, use_version
 from tunery.registry.tables import ModelVersion
 from tunery.registry.uses import MOST_NAMED, VERSION_USES
 
@@ -53,7 +53,7 @@ def create_evaluation(
     if evaluation_id is not None and (standing := session.get(Evaluation, evaluation_id)) is not None:
         return standing
     version = resolve_version(session, wish.model_version_id)
-    hold_version(session, version)
+    use_version(session, version)
     data = find_dataset(session, wish.dataset, wish.split)
     row = Evaluation(
         id=evaluation_id or new_id(),

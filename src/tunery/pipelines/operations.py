@@ -22,7 +22,7 @@ from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import UNFINISHED, Job, JobEvent, cancel_job, enqueue_job, retry_job
 from tunery.registry.bases import BaseSource, pin_base
-from tunery.registry.operations import hold_version, resolve_version
+from tunery.registry.operations import resolve_version, use_version
 from tunery.registry.tables import Model, ModelVersion
 from tunery.registry.uses import MOST_NAMED, VERSION_USES
 
@@ -74,7 +74,7 @@ def start_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: P
         return earlier
     _check_number(session, recipe)
     if base.kind == "registered":
-        hold_version(session, resolve_version(session, base.text))
+        use_version(session, resolve_version(session, base.text))
     row = Pipeline(
         id=new_id(),
         key=key,

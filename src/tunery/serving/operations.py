@@ -11,7 +11,7 @@ from tunery.kit.clock import now
 from tunery.kit.ids import new_id, parse_id
 from tunery.platform.db import Page, TenantSession, compare_and_set, page_of
 from tunery.platform.ground import Ground
-from tunery.registry.operations import hold_version, resolve_version
+from tunery.registry.operations import resolve_version, use_version
 from tunery.registry.tables import ModelVersion
 from tunery.registry.uses import VERSION_USES
 from tunery.serving.schemas import DeploymentCreate, DeploymentView
@@ -40,7 +40,7 @@ def deploy_version(session: TenantSession, ground: Ground, actor: Actor, wish: D
         NotFound: No such version. Refused: the version may not be served.
     """
     version = resolve_version(session, wish.version)
-    hold_version(session, version)
+    use_version(session, version)
     _check_servable(version)
     name, engine = wish.name or version.model.name, wish.engine or ground.settings.engine
     row = session.scalars(sa.select(Deployment).where(Deployment.name == name)).one_or_none()

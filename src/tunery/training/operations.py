@@ -13,7 +13,7 @@ from tunery.kit.actor import Actor
 from tunery.kit.ids import new_id, parse_id
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.platform.jobs import UNFINISHED, Job, cancel_job, enqueue_job
-from tunery.registry.operations import hold_version, resolve_version
+from tunery.registry.operations import resolve_version, use_version
 from tunery.registry.tables import ModelVersion
 from tunery.registry.uses import MOST_NAMED, VERSION_USES
 from tunery.training.ports import check_shape
@@ -41,7 +41,7 @@ def create_run(session: TenantSession, actor: Actor, wish: RunCreate, *, run_id:
     data = resolve_dataset(session, wish.dataset)
     check_shape(wish.training.method, data.shape)
     base = resolve_version(session, wish.base)
-    hold_version(session, base)
+    use_version(session, base)
     if base.kind == "adapter":
         raise InvalidInput(f"{base.reference} is an adapter; train on its base, or merge it first")
     row = TrainingRun(

@@ -5,11 +5,11 @@ from tunery.registry.operations.keys import public_key, signing_key
 from tunery.registry.operations.lifecycle import delete_version, move_stage, record_scores, update_model, update_version
 from tunery.registry.operations.lookup import (
     get_model,
-    hold_version,
     list_models,
     list_versions,
     public_key_of,
     resolve_version,
+    use_version,
 )
 from tunery.registry.operations.register import Prepared, prepare_version, register_version
 
@@ -18,7 +18,6 @@ __all__ = [
     "checkout_version",
     "delete_version",
     "get_model",
-    "hold_version",
     "list_models",
     "list_versions",
     "move_stage",
@@ -31,5 +30,6 @@ __all__ = [
     "signing_key",
     "update_model",
     "update_version",
+    "use_version",
     "verify_version",
 ]

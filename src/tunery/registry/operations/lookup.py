@@ -9,10 +9,18 @@ from tunery.identity.operations import own_reference
 from tunery.kit.ids import parse_id
 from tunery.platform.db import Page, TenantSession, page_of
 from tunery.registry.operations.keys import public_key
-from tunery.registry.rules import STAGES, version_key
+from tunery.registry.rules import STAGES, check_loadable, version_key
 from tunery.registry.tables import GONE, Model, ModelVersion, SigningKey
 
-__all__ = ["get_model", "hold_version", "list_models", "list_versions", "public_key_of", "resolve_version"]
+__all__ = [
+    "get_model",
+    "hold_version",
+    "list_models",
+    "list_versions",
+    "public_key_of",
+    "resolve_version",
+    "use_version",
+]
 
 
 def list_models(session: TenantSession, query: str = "", limit: int = 50, offset: int = 0) -> Page[Model]:
@@ -88,6 +96,12 @@ def hold_version(session: TenantSession, version: ModelVersion, *, alone: bool =
     statement = sa.select(ModelVersion.status).where(ModelVersion.id == version.id).with_for_update(read=not alone)
     if session.scalar(statement) in (None, *GONE):
         raise NotFound(f"{version.reference} was deleted by somebody else at this moment")
+
+
+def use_version(session: TenantSession, version: ModelVersion) -> None:
+    """Hold a version that is to be loaded. Raises: NotFound: as ``hold_version``. UnsafeFormat: it is in quarantine."""
+    hold_version(session, version)
+    check_loadable(version.reference, version.status, version.details)
 
 
 def public_key_of(session: TenantSession, version: ModelVersion) -> SigningKey | None:
