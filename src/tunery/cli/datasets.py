@@ -11,13 +11,28 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from tunery.cli.import_options import (
+    Columns,
+    Encoding,
+    Format,
+    Key,
+    Mode,
+    OnError,
+    Seed,
+    Share,
+    Steps,
+    SubjectColumns,
+    column_map,
+    import_options,
+    steps_in,
+)
 from tunery.cli.noun import Limit, Noun, Offset
 from tunery.cli.output import Output, plain, plain_text, sheet, table
 from tunery.cli.transfers import watching
 from tunery.cli.waiting import Wait, finish
 from tunery.client import Client
 from tunery.datasets.origins import SourceType
-from tunery.errors import InvalidInput, NotFound
+from tunery.errors import NotFound
 
 noun = Noun("datasets", "Import, inspect and list datasets and their versions.")
 DataFile = Annotated[
@@ -30,27 +45,6 @@ Ref = Annotated[
         metavar="REFERENCE", help="name:2, name:tag, name@2026-11-20T10:00:00Z, or a name for its newest version."
     ),
 ]
-Mode = Annotated[
-    Literal["replace", "append", "merge"],
-    typer.Option(help="The rows alone, after those of the newest version, or among them by --key."),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="Which column is what, such as prompt=question; may be repeated. Default: by rule."),
-]
-Format = Annotated[
-    str | None, typer.Option("--format", help="Format of the file, such as jsonl. Default: told by its ending.")
-]
-Encoding = Annotated[
-    str | None, typer.Option(help="How a text file is written, such as cp1252. Default: UTF-8, or by its first bytes.")
-]
-
-SubjectColumns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--subject-column", help="Column that names the person of a row, such as a customer's number; may be repeated."
-    ),
-]
 
 
 @noun.command("inspect", example="tunery datasets inspect rows.jsonl")
@@ -58,7 +52,7 @@ def inspect(file: DataFile, column: Columns = None, format_name: Format = None, 
     """Look at a data file: shape, columns, lengths, lines that cannot be used; nothing is imported."""
     from tunery.datasets.inspection import inspect_file
 
-    found = inspect_file(file, format_name, columns=column_map(column or []), encoding=encoding)
+    found = inspect_file(file, format_name, columns=column_map(column), encoding=encoding)
     shown = sheet(found, "format", "shape", "problem", "columns", "mapping", "rows", "malformed", "duplicates",
                   "lengths", "labels", "metrics")  # fmt: skip
     bad = table(found.bad_lines, "line", "reason", "text").shown if found.bad_lines else None
@@ -75,22 +69,17 @@ def import_dataset(
     column: Columns = None,
     format_name: Format = None,
     encoding: Encoding = None,
-    key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
+    key: Key = None,
     subject_column: SubjectColumns = None,
     mode: Mode = "replace",
-    on_error: Annotated[
-        Literal["stop", "quarantine"], typer.Option(help="A line that cannot be used: stop, or set it aside.")
-    ] = "stop",
-    validation_split: Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")] = "0.1",
-    test_split: Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")] = "0.1",
+    on_error: OnError = "stop",
+    validation_split: Share = "0.1",
+    test_split: Share = "0.1",
     deduplicate: Annotated[bool, typer.Option(help="Keep the first of rows that are exactly equal.")] = False,
     strip_key: Annotated[list[str] | None, typer.Option(help="Column to take away; may be repeated.")] = None,
     max_len: Annotated[int | None, typer.Option(min=1, help="Take away rows with more characters.")] = None,
-    sanitize: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="YAML with further steps under `sanitize`, such as a recipe."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which of the possible splits.")] = 0,
+    sanitize: Steps = None,
+    seed: Seed = 0,
     license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence.")] = None,
     url: Annotated[str | None, typer.Option(help="Where the data was got from; noted, never fetched.")] = None,
     description: Annotated[str, typer.Option(help="What the data is.")] = "",
@@ -109,20 +98,10 @@ def import_dataset(
     steps: list[dict[str, Any]] = [{"step": "strip_keys", "keys": strip_key}] if strip_key else []
     steps += [{"step": "deduplicate"}] if deduplicate else []
     steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
-    steps += _steps_in(sanitize) if sanitize else []
-    options = {
-        "columns": column_map(column or []),
-        "format": format_name,
-        "encoding": encoding,
-        "key": key,
-        "subject_columns": subject_column or [],
-        "on_error": on_error,
-        "validation_split": _share("--validation-split", validation_split),
-        "test_split": _share("--test-split", test_split),
-        "sanitize": steps,
-        "seed": seed,
-        "tokenizer": tokenizer,
-    }
+    options = import_options(
+        column, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed
+    )
+    options |= {"sanitize": [*steps, *steps_in(sanitize)], "tokenizer": tokenizer}
     with Client() as client:
         with watching("upload") as watch:
             started = client.datasets.import_(
@@ -150,36 +129,23 @@ def fetch_dataset(
     column: Columns = None,
     format_name: Format = None,
     encoding: Encoding = None,
-    key: Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")] = None,
+    key: Key = None,
     subject_column: SubjectColumns = None,
     mode: Mode = "replace",
-    on_error: Annotated[
-        Literal["stop", "quarantine"], typer.Option(help="A row that cannot be used: stop, or set it aside.")
-    ] = "stop",
-    validation_split: Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")] = "0.1",
-    test_split: Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")] = "0.1",
-    sanitize: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="YAML with steps under `sanitize`, such as a recipe."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which of the possible splits.")] = 0,
+    on_error: OnError = "stop",
+    validation_split: Share = "0.1",
+    test_split: Share = "0.1",
+    sanitize: Steps = None,
+    seed: Seed = 0,
     license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence. Default: the card's.")] = None,
     description: Annotated[str, typer.Option(help="What the data is.")] = "",
     wait: Wait = True,
 ) -> Output:
     """Fetch a dataset of the Hub, or a file at a public web address, and import it."""
-    options = {
-        "columns": column_map(column or []),
-        "format": format_name,
-        "encoding": encoding,
-        "key": key,
-        "subject_columns": subject_column or [],
-        "on_error": on_error,
-        "validation_split": _share("--validation-split", validation_split),
-        "test_split": _share("--test-split", test_split),
-        "sanitize": _steps_in(sanitize) if sanitize else [],
-        "seed": seed,
-    }
+    options = import_options(
+        column, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed
+    )
+    options |= {"sanitize": steps_in(sanitize)}
     with Client() as client:
         started = client.datasets.fetch(
             source,
@@ -385,34 +351,3 @@ def _version_made(client: Client, job_id: str, what: str, wait: bool) -> Output:
         return sheet(job, "id", "kind", "status")
     versions = client.datasets.versions(str(job.result["reference"]).partition(":")[0])
     return sheet(next(version for version in versions if version.id == job.result["version_id"]))
-
-
-def column_map(pairs: list[str]) -> dict[str, str | list[str]] | None:
-    """Read ``prompt=question,context`` pairs as a recipe's ``columns``. Raises: InvalidInput: one is no pair."""
-    found: dict[str, str | list[str]] = {}
-    for pair in pairs:
-        target, equals, source = pair.partition("=")
-        if not equals or not source:
-            raise InvalidInput(f"--column {pair!r} is not understood; write it like prompt=question")
-        names = source.split(",")
-        found[target] = names if len(names) > 1 else source
-    return found or None
-
-
-def _steps_in(path: Path) -> list[dict[str, Any]]:
-    from tunery.kit.yaml_text import YamlFault, parse_yaml
-
-    try:
-        steps = parse_yaml(path.read_text(encoding="utf-8"), "a file of steps").get("sanitize")
-    except (YamlFault, UnicodeDecodeError) as fault:
-        raise InvalidInput(f"{path} cannot be read: {fault}") from fault
-    if not isinstance(steps, list):
-        raise InvalidInput(f"{path} has no list `sanitize`; `tunery datasets sanitizers` shows the steps there are")
-    return steps
-
-
-def _share(option: str, text: str) -> float | int:
-    try:
-        return float(text) if "." in text else int(text)
-    except ValueError as error:
-        raise InvalidInput(f"{option} {text!r} is neither a fraction such as 0.1 nor a number of rows") from error

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from tunery.cli.datasets import column_map
 from tunery.cli.draft import Draft, draft_recipe
+from tunery.cli.import_options import column_map
 from tunery.cli.noun import Noun
 from tunery.cli.output import Output, note, plain, plain_text, sheet
 from tunery.errors import Conflict, InvalidInput, RecipeInvalid
@@ -39,7 +39,7 @@ def init(
 
     if output.exists():
         raise Conflict(f"{output} is there already and was not touched; choose another with --output")
-    findings = inspect_file(file, columns=column_map(column or []))
+    findings = inspect_file(file, columns=column_map(column))
     if findings.shape == "classification":
         asked = {"prompt": findings.mapping["text"], "completion": findings.mapping["label"]}
         findings = inspect_file(file, columns=asked)
