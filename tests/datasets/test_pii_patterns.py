@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tunery.datasets.pii.evaluation import measure, measure_builtins
 from tunery.datasets.pii.labelled import labelled_set
 from tunery.datasets.pii.national_ids import NATIONAL_IDS
 from tunery.datasets.pii.normalizing import normalize
+from tunery.datasets.pii.other_numbers import VEHICLE
 from tunery.datasets.pii.overlaps import resolve
 from tunery.datasets.pii.patterns import PatternDetector
+from tunery.datasets.pii.recognizers import LIKE_A_NUMBER, Recognizer, compact
 from tunery.datasets.pii.reports import measured
 from tunery.datasets.pii.secrets import SecretDetector, entropy
 
@@ -71,6 +77,14 @@ def test_another_digit_is_not_taken_for_one(kind: str) -> None:
     assert hits <= 2  # itself, and for one digit in ten where the rule allows two
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(st.data(), st.sampled_from((*NATIONAL_IDS, VEHICLE)))
+def test_whatever_has_the_form_of_a_number_is_looked_at_and_judged(data: st.DataObject, number: Recognizer) -> None:
+    text = data.draw(st.from_regex(re.compile(number.pattern, re.ASCII), fullmatch=True))
+    assert LIKE_A_NUMBER.search(text)
+    assert number.rule is None or number.rule(compact(text)) in (True, False)
+
+
 def test_every_national_number_is_in_the_labelled_set() -> None:
     assert {each.kind for each in NATIONAL_IDS} <= {kind for row in labelled_set() for kind, _, _ in row.spans}
     assert len({each.kind for each in NATIONAL_IDS}) >= 30
@@ -124,6 +138,7 @@ def test_no_kind_is_found_worse_than_by_presidio() -> None:
         ),
         ("née le 3.4.1987 à Nice", ("DATE_OF_BIRTH", "3.4.1987")),
         (r"Notes:\nMobile:\n0495 72 29 09\n", ("PHONE", "0495 72 29 09")),
+        ("see 870109+4727, thanks", ("SE_PERSONAL", "870109+4727")),
         ("my card is 180021859468587", ("CARD", "180021859468587")),
         ("[2001:db8::8a2e:370:7334]", ("IP_ADDRESS", "2001:db8::8a2e:370:7334")),
     ],

@@ -128,7 +128,7 @@ def _be_national(n: str) -> bool:
 
 
 def _se_personal(n: str) -> bool:
-    short = n[-10:]
+    short = n.replace("+", "")[-10:]  # of those over a hundred the separator is a plus
     return is_date(2000, int(short[2:4]), int(short[4:6]) % 60) and luhn(short)
 
 

@@ -32,7 +32,8 @@ def normalize(kind: str, text: str, regions: tuple[str, ...] = ("US",)) -> str:
     plain = unicodedata.normalize("NFKC", fold(text).text).strip()
     match kind:
         case "EMAIL":
-            return _DOT.sub(".", _AT.sub("@", plain)).replace(" ", "").casefold()
+            spelled = "(" in plain or "[" in plain
+            return (_DOT.sub(".", _AT.sub("@", plain)) if spelled else plain).replace(" ", "").casefold()
         case "PHONE":
             return _phone(plain, regions)
         case "IP_ADDRESS":

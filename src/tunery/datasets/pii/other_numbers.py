@@ -29,6 +29,7 @@ _DATE = re.compile(
     r")(?![0-9A-Za-z])(?![-/.][0-9])",
     re.IGNORECASE,
 )
+_LIKE_A_DATE = re.compile(r"[0-9](?:(?<=1)[89][0-9]{2}|(?<=2)0[0-9]{2}|[-/.][0-9]{1,2}[-/.][0-9])")
 _BIRTH_STEMS = (
     "born", "birth", "dob", "d.o.b", "gebor", "geburt", "geb.", "né le", "née le", "ne le", "nee le", "naissance",
     "nacid", "nacim", "nascita", "nato il", "nata il", "nascimento", "geboorte", "urodz", "родил", "рождения",
@@ -57,16 +58,18 @@ def find_crypto_addresses(text: str) -> Iterator[Finding]:
     for match in _BASE58.finditer(text):
         if base58check(match[0], _BITCOIN_VERSIONS):
             yield Finding("CRYPTO_ADDRESS", match.start(), match.end(), 1.0)
-    for match in _BECH32.finditer(text):
+    for match in _BECH32.finditer(text) if "bc1" in text or "BC1" in text else ():
         if bech32(match[0].lower()):
             yield Finding("CRYPTO_ADDRESS", match.start(), match.end(), 1.0)
-    for match in _ETHEREUM.finditer(text):
+    for match in _ETHEREUM.finditer(text) if "0x" in text else ():
         if eip55(match[1]):
             yield Finding("CRYPTO_ADDRESS", match.start(), match.end(), 0.8)
 
 
 def find_births(text: str) -> Iterator[Finding]:
     """Yield dates that stand near a word for birth."""
+    if _LIKE_A_DATE.search(text) is None:
+        return
     lower = text.lower()
     if len(lower) != len(text) or not any(stem in lower for stem in _BIRTH_STEMS):
         return

@@ -12,7 +12,7 @@ from tunery.datasets.pii.national_ids import FEW_DIGITS, ID_CARD, NATIONAL_IDS
 from tunery.datasets.pii.other_numbers import VEHICLE, find_births, find_crypto_addresses
 from tunery.datasets.pii.payment import find_cards, find_ibans
 from tunery.datasets.pii.phone import find_phones
-from tunery.datasets.pii.recognizers import REPORTED, THOROUGH, any_of
+from tunery.datasets.pii.recognizers import LIKE_A_NUMBER, REPORTED, THOROUGH, any_of
 
 __all__ = ["PatternDetector"]
 
@@ -23,7 +23,7 @@ _ANY_NUMBER = any_of(_NUMBERS)
 _GROUPS = tuple(
     (any_of(group), group) for group in (_NUMBERS[start : start + 6] for start in range(0, len(_NUMBERS), 6))
 )
-_SIX_DIGITS = re.compile(r"(?:[^0-9]*+[0-9]){6}")
+_SIX_DIGITS, _SEVEN_DIGITS, _TWELVE_DIGITS = (re.compile(rf"(?:[^0-9]*+[0-9]){{{count}}}") for count in (6, 7, 12))
 _MARGIN_BEFORE, _MARGIN_AFTER = 12, 40
 
 
@@ -85,15 +85,18 @@ class PatternDetector:
         done = 0
         for dense in _DENSE.finditer(text):
             start, end = max(done, dense.start() - _MARGIN_BEFORE), min(len(text), dense.end() + _MARGIN_AFTER)
-            yield from find_ipv4(text, start, end)
+            if "." in dense[0]:
+                yield from find_ipv4(text, start, end)
             if _SIX_DIGITS.match(text, dense.start(), dense.end()) is None:
                 for number in FEW_DIGITS:
                     yield from number.find(text, start, end, self._least)
                 continue
-            yield from find_phones(text, start, end, self.regions)
-            yield from find_cards(text, start, end)
+            if _SEVEN_DIGITS.match(text, dense.start(), dense.end()):
+                yield from find_phones(text, start, end, self.regions)
+            if _TWELVE_DIGITS.match(text, dense.start(), dense.end()):
+                yield from find_cards(text, start, end)
             yield from find_ibans(text, start, end)
-            if _ANY_NUMBER.search(text, start, end):
+            if LIKE_A_NUMBER.search(text, start, end) and _ANY_NUMBER.search(text, start, end):
                 for some, group in _GROUPS:
                     if some.search(text, start, end):
                         for number in group:

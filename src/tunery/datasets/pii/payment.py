@@ -11,7 +11,7 @@ from tunery.datasets.pii.recognizers import as_words, compact, in_context
 
 __all__ = ["IBAN_LENGTHS", "card_lengths", "find_cards", "find_ibans"]
 
-_CARD = re.compile(r"(?<![0-9A-Za-z_])(?<![0-9][-.])[0-9](?:[ -]?[0-9]){11,18}(?![0-9A-Za-z_])")
+_CARD = re.compile(r"[0-9](?<![0-9A-Za-z_].)(?<![0-9][-.].)(?:[ -]?[0-9]){11,18}(?![0-9A-Za-z_])")
 _CONTEXT = as_words("card|visa|maestro|credit|debit|karte|carte|tarjeta")
 """Short numbers and those of unknown issuers are taken for cards only near one of these."""
 
@@ -42,7 +42,7 @@ IBAN_LENGTHS = {
     "SM": 27, "SO": 23, "ST": 25, "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
     "YE": 30,
 }  # fmt: skip
-_IBAN_START = re.compile(r"[A-Za-z]{2}[0-9]{2}(?<![0-9A-Za-z_]....)")
+_IBAN_CHECK = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}..)(?<![0-9A-Za-z_]....)")
 _IBAN_REST = {length: re.compile(rf"(?:[ -]?[0-9A-Za-z]){{{length - 4}}}(?![0-9A-Za-z])") for length in range(15, 34)}
 
 
@@ -70,13 +70,14 @@ def find_cards(text: str, start: int, end: int) -> Iterator[Finding]:
 
 def find_ibans(text: str, start: int, end: int) -> Iterator[Finding]:
     """Yield account numbers of a country's length whose check digits are right. Source: ISO 13616."""
-    for match in _IBAN_START.finditer(text, start, end):
-        length = IBAN_LENGTHS.get(match[0][:2].upper())
-        if length is None or (rest := _IBAN_REST[length].match(text, match.end())) is None:
+    for check in _IBAN_CHECK.finditer(text, start, end):  # digits are rarer than letters
+        first = check.start() - 2
+        length = IBAN_LENGTHS.get(text[first : check.start()].upper())
+        if length is None or (rest := _IBAN_REST[length].match(text, check.end())) is None:
             continue
-        number = compact(match[0] + rest[0])
+        number = compact(text[first : rest.end()])
         if mod97(number[4:] + number[:4]):
-            yield Finding("IBAN", match.start(), rest.end(), 1.0)
+            yield Finding("IBAN", first, rest.end(), 1.0)
 
 
 def _place_of_digit(text: str, count: int) -> int:
