@@ -175,3 +175,23 @@ def test_dat_10_r5s_section_is_valid_as_it_stands() -> None:
 def test_a_section_with_a_fault_is_refused(section: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="validation error"):
         TrainingData.model_validate(section)
+
+
+def test_dat_08_a_plain_table_takes_any_columns_where_it_is_asked_for(tmp_path: Path) -> None:
+    rows = [{"n": n, "prompt": None, **({"extra": [n]} if n % 2 else {})} for n in range(20)]
+    built = build(tmp_path, lines(*rows), shape="table")
+    assert (built.shape, built.columns, [row.values for row in built.rows()]) == ("table", {}, rows)
+    assert {row.split for row in built.rows()} == {"train"}
+    doubled = [*rows, rows[3]]
+    left = build(tmp_path, lines(*doubled), shape="table", sanitize=[{"step": "deduplicate"}], test_split=5)
+    assert left.split.rows == {"train": 15, "validation": 0, "test": 5}
+    short = build(tmp_path, lines({"a": "x"}, {"a": "xxxx"}), shape="table",
+                  sanitize=[{"step": "filter_by_length", "min_len": 3}])  # fmt: skip
+    assert [row.values for row in short.rows()] == [{"a": "xxxx"}]
+    with pytest.raises(RowInvalid, match="it has no columns"):
+        build(tmp_path, lines({"a": 1}, {}), shape="table")
+    with pytest.raises(InvalidInput, match="shape: table"):  # told, never guessed
+        build(tmp_path, lines(*rows[:1]).replace(b"prompt", b"other"))
+    with pytest.raises(ValueError, match="leave one of them out"):
+        ImportOptions(shape="table", columns={"text": "a"})
+    assert ImportOptions(shape="table").test_split == 0

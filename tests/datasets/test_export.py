@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunery.datasets.export import escaped_cell, export_rows
+from tunery.datasets.export import JSON_FIELD, escaped_cell, export_rows
 from tunery.datasets.formats import IMPORTERS, Record
-from tunery.errors import FormatInvalid, InvalidInput
+from tunery.errors import InvalidInput
 
 FORMULAS = ["=cmd|'/C calc'!A0", "+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "＝1", " =1", "'=1", '=HYPERLINK("x")']
 
@@ -29,15 +29,15 @@ def imported(path: Path, name: str) -> list[dict[str, Any]]:
 def test_a_spreadsheet_finds_no_formula_in_an_exported_csv(tmp_path: Path) -> None:
     """DAT-01: the import keeps them byte for byte, and so does every other export."""
     rows = [{"=name": text, "n": -1} for text in FORMULAS]
-    assert export_rows(rows, tmp_path / "a.csv", "csv") == len(FORMULAS)
+    assert export_rows(lambda: rows, tmp_path / "a.csv", "csv") == len(FORMULAS)
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
         header, *cells = csv.reader(file)
     assert header == ["'=name", "n"]
     assert [cell for cell, _ in cells] == [f"'{text}" for text in FORMULAS]
     assert {number for _, number in cells} == {"-1"}
-    assert export_rows(rows, tmp_path / "a.jsonl", "jsonl") == len(FORMULAS)
+    assert export_rows(lambda: rows, tmp_path / "a.jsonl", "jsonl") == len(FORMULAS)
     assert imported(tmp_path / "a.jsonl", "jsonl") == rows
-    export_rows(rows, tmp_path / "a.parquet", "parquet")
+    export_rows(lambda: rows, tmp_path / "a.parquet", "parquet")
     assert imported(tmp_path / "a.parquet", "parquet") == rows
 
 
@@ -54,28 +54,38 @@ def test_values_of_every_kind_survive_parquet(tmp_path: Path) -> None:
         {"text": "a", "n": 1, "share": 1, "yes": True, "tags": ["x", {"y": 1}], "big": 2**70, "mixed": 1, "none": None},
         {"text": None, "n": None, "share": 0.5, "yes": False, "tags": {}, "big": 1, "mixed": "b", "more": "c"},
     ]
-    export_rows(rows, tmp_path / "rows.parquet", "parquet")
+    export_rows(lambda: rows, tmp_path / "rows.parquet", "parquet")
     table = pq.read_table(tmp_path / "rows.parquet")
     kinds = {"text": "large_string", "n": "int64", "share": "double", "yes": "bool", "tags": "large_string"}
     assert {name: str(table.schema.field(name).type) for name in kinds} == kinds
     first, second = table.to_pylist()
     assert first == rows[0] | {"tags": '["x",{"y":1}]', "big": str(2**70), "mixed": "1", "more": None}
-    assert (second["tags"], second["mixed"], second["more"]) == ("{}", "b", "c")
+    assert (second["tags"], second["mixed"], second["more"]) == ("{}", '"b"', "c")
+    assert [field.name for field in table.schema if field.metadata == JSON_FIELD] == ["tags", "big", "mixed"]
 
 
-def test_the_columns_of_a_table_are_those_named_or_those_of_the_first_rows(tmp_path: Path) -> None:
+def test_a_table_has_the_columns_and_kinds_of_all_rows_the_last_included(tmp_path: Path) -> None:
+    """DAT-07: 25,000 rows are three batches of 10,000 and fewer; in the last of them a column changes its kind."""
+    rows: list[dict[str, Any]] = [{"a": 1, "b": "x"}] * 25_000 + [{"a": "1", "late": 2, "b": "y"}]
+    assert export_rows(lambda: rows, tmp_path / "a.parquet", "parquet") == 25_001
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert table["a"].to_pylist() == ["1"] * 25_000 + ['"1"']
+    assert table.slice(24_999).select(["late", "b"]).to_pylist() == [{"late": None, "b": "x"}, {"late": 2, "b": "y"}]
+
+
+def test_the_columns_of_a_table_are_those_named_or_those_of_the_rows(tmp_path: Path) -> None:
     rows = [{"b": 1}, {"a": 'x,\n"y"'}]
-    export_rows(rows, tmp_path / "a.csv", "csv", ["a", "b"])
-    assert (tmp_path / "a.csv").read_bytes() == b'a,b\r\n,1\r\n"x,\n""y""",\r\n'
-    late = [{"a": 1}] * 1000 + [{"late": 2}]
+    export_rows(lambda: [*rows, {"c": 1}], tmp_path / "a.csv", "csv", ["a", "b"])
+    assert (tmp_path / "a.csv").read_bytes() == b'a,b\r\n,1\r\n"x,\n""y""",\r\n,\r\n'
+    wide = [{str(n): 1} for n in range(10_001)]
     for form in ("csv", "parquet"):
-        with pytest.raises(InvalidInput, match="'late'"):
-            export_rows(late, tmp_path / f"late.{form}", form)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput, match="more than 10,000 columns"):
+            export_rows(lambda: wide, tmp_path / f"wide.{form}", form)  # type: ignore[arg-type]
         with pytest.raises(InvalidInput, match="no row"):
-            export_rows([], tmp_path / f"none.{form}", form)  # type: ignore[arg-type]
-    with pytest.raises(FormatInvalid, match="'a' holds int"):
-        export_rows([{"a": 1}] * 1000 + [{"a": "x"}], tmp_path / "kind.parquet", "parquet")
-    assert export_rows([], tmp_path / "none.jsonl", "jsonl") == 0
+            export_rows(list, tmp_path / f"none.{form}", form)  # type: ignore[arg-type]
+    assert export_rows(list, tmp_path / "none.jsonl", "jsonl") == 0
+    assert export_rows(lambda: [*rows, {"c": 1}], tmp_path / "none.jsonl", "jsonl", ["a"]) == 3
+    assert (tmp_path / "none.jsonl").read_text() == '{}\n{"a":"x,\\n\\"y\\""}\n{}\n'
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "none.jsonl"]
 
 
@@ -87,6 +97,6 @@ def test_a_broken_export_leaves_no_file_and_the_earlier_one_stands(tmp_path: Pat
     path = tmp_path / "rows.csv"
     path.write_text("earlier")
     with pytest.raises(OSError, match="away"):
-        export_rows(rows(), path, "csv")
+        export_rows(rows, path, "csv")
     assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
     assert path.read_text() == "earlier"

@@ -16,8 +16,10 @@ from tunery.datasets import imports, operations
 from tunery.datasets.imports import execute_import
 from tunery.datasets.jobs import import_dataset
 from tunery.datasets.tables import DatasetVersion
+from tunery.datasets.versions.diffing import diff_versions
 from tunery.datasets.views import DatasetImport, DatasetInspect
 from tunery.errors import InvalidInput, NotFound, RowInvalid
+from tunery.evaluation.rows import find_dataset
 from tunery.kit.actor import Actor
 from tunery.kit.ids import new_id
 from tunery.lineage.operations import graph_of
@@ -186,6 +188,23 @@ def test_an_upload_can_be_looked_at_before_it_is_imported(ground: Ground, actor:
     with pytest.raises(NotFound):
         operations.inspect_upload(ground, stranger.tenant_id, look)
     assert list(ground.settings.home.glob("scratch/*")) == []
+
+
+def test_dat_08_a_plain_table_has_versions_but_nothing_that_a_model_could_be_asked(
+    ground: Ground, actor: Actor
+) -> None:
+    rows = [{"id": str(n), "n": n, "tags": [n]} for n in range(9)]
+    execute_import(context_of(ground, actor), wish_for(ground, actor, rows, shape="table", key="id"))
+    changed = wish_for(ground, actor, [rows[0] | {"n": 70}], shape="table", key="id").model_copy(
+        update={"mode": "merge"}
+    )
+    version = execute_import(context_of(ground, actor), changed)
+    assert (version.shape, version.rows, version.total_samples) == ("table", {"train": 9}, 9)
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        found = diff_versions(ground, operations.resolve_version(session, "things:1"), version)
+        with pytest.raises(InvalidInput, match=r"things:2 is a plain table.* --column prompt=\.\.\."):
+            find_dataset(session, "things", "train")
+    assert (found.changed, found.rows[0].before, found.rows[0].after) == (1, rows[0], rows[0] | {"n": 70})
 
 
 def test_two_imports_of_one_new_dataset_at_once_are_two_versions(ground: Ground, actor: Actor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def test_exports_are_files_or_a_delta_table_and_are_audited(
 def test_dat_07_a_table_is_written_and_read_as_it_was_at_each_version(client: Client) -> None:
     import pyarrow as pa
 
-    first = pa.table({"text": [f"row {i * 7919}" for i in range(20)], "a": range(20), "b": [i / 2 for i in range(20)]})
+    first = pa.table({"name": [f"row {i * 7919}" for i in range(20)], "a": range(20), "b": [i / 2 for i in range(20)]})
     assert client.jobs.wait(client.datasets.write("my_data", first).job_id).status == "succeeded"
     client.jobs.wait(client.datasets.write("my_data", first.slice(0, 5), mode="append").job_id)
     assert client.datasets.read("my_data:1").to_pylist() == first.to_pylist()
@@ -219,6 +220,45 @@ def test_dat_07_a_table_is_written_and_read_as_it_was_at_each_version(client: Cl
     moment = client.datasets.versions("my_data")[1].created_at.isoformat()
     assert client.datasets.read(f"my_data@{moment}").num_rows == 20
     assert client.datasets.query("select sum(a) from my_data").rows == [[sum(range(20)) + sum(range(5))]]
+    newest = client.datasets.versions("my_data")[0]
+    assert (newest.shape, newest.rows) == ("table", {"train": 25})
+    assert client.datasets.diff("my_data:1", "my_data").added == 5
+
+
+def test_dat_08_any_rows_are_written_and_asked_and_what_wants_roles_says_how_to_give_them(
+    client: Client, tunery: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    """R3's example writes {"a": [1, 2, 3], "b": [4, 5, 6]}; DAT-09: 1 * 4 + 2 * 5 + 3 * 6 = 32."""
+    import pandas as pd
+
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": [4, 5, 6]})
+    assert client.jobs.wait(client.datasets.write("test", frame).job_id).status == "succeeded"
+    assert client.datasets.read("test").to_pydict() == {"a": [1, 2, 3], "b": [4, 5, 6]}
+    assert client.datasets.query("select sum(a * b) from test").rows == [[32]]
+    rows = ({"n": n, "at": datetime(2026, 11, 21, n, tzinfo=UTC), "tags": [n], "mixed": n or "none"} for n in range(3))
+    client.jobs.wait(client.datasets.write("events", rows).job_id)
+    found = client.datasets.read("events").to_pylist()
+    assert found[2] == {"n": 2, "at": "2026-11-21T02:00:00+00:00", "tags": "[2]", "mixed": "2"}
+    assert found[0]["mixed"] == '"none"'
+    for wrong in ({"a": [1]}, [1], [{"a": float("nan")}], 3):
+        with pytest.raises(InvalidInput):
+            client.datasets.write("wrong", wrong)
+
+    path = tmp_path / "things.csv"
+    path.write_text("colour,price\nred,1\nblue,2\n")
+    code, _, said = tunery("datasets", "import", path, "--name", "things")
+    assert (code, "shape: table" in said) == (2, True)
+    code, made, _ = tunery("datasets", "import", path, "--name", "things", "--shape", "table")
+    assert (code, made["shape"], made["rows"]["train"]) == (0, "table", 2)
+    assert tunery("datasets", "import", path, "--shape", "table", "--column", "text=colour")[0] == 2
+    with pytest.raises(InvalidInput, match=r"--column prompt=\.\.\. --column completion=\.\.\."):
+        client.runs.create("none", dataset="things", base="nobody", training={"method": "sft"})
+    exported = tmp_path / "rows.jsonl"
+    assert tunery("datasets", "export", "things", "--to", exported)[0] == 0
+    columns = ["--column", "prompt=colour", "--column", "completion=price"]
+    code, made, _ = tunery("datasets", "import", exported, "--name", "mapped", *columns, "--validation-split", "0",
+                           "--test-split", "0")  # fmt: skip
+    assert (code, made["shape"]) == (0, "completion")
 
 
 def test_dat_14_the_metadata_of_datasets_is_a_table(client: Client) -> None:

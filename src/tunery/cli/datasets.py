@@ -19,6 +19,7 @@ from tunery.cli.import_options import (
     Mode,
     OnError,
     Seed,
+    Shape,
     Share,
     Steps,
     SubjectColumns,
@@ -67,14 +68,15 @@ def import_dataset(
     ],
     name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: made of the file's name.")] = None,
     column: Columns = None,
+    shape: Shape = None,
     format_name: Format = None,
     encoding: Encoding = None,
     key: Key = None,
     subject_column: SubjectColumns = None,
     mode: Mode = "replace",
     on_error: OnError = "stop",
-    validation_split: Share = "0.1",
-    test_split: Share = "0.1",
+    validation_split: Share = None,
+    test_split: Share = None,
     deduplicate: Annotated[bool, typer.Option(help="Keep the first of rows that are exactly equal.")] = False,
     strip_key: Annotated[list[str] | None, typer.Option(help="Column to take away; may be repeated.")] = None,
     max_len: Annotated[int | None, typer.Option(min=1, help="Take away rows with more characters.")] = None,
@@ -99,7 +101,7 @@ def import_dataset(
     steps += [{"step": "deduplicate"}] if deduplicate else []
     steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
     options = import_options(
-        column, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed
+        column, shape, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed
     )
     options |= {"sanitize": [*steps, *steps_in(sanitize)], "tokenizer": tokenizer}
     with Client() as client:
@@ -127,14 +129,15 @@ def fetch_dataset(
     split: Annotated[str | None, typer.Option(help="On the Hub: split. Default: train, or the only one.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: made of the source's.")] = None,
     column: Columns = None,
+    shape: Shape = None,
     format_name: Format = None,
     encoding: Encoding = None,
     key: Key = None,
     subject_column: SubjectColumns = None,
     mode: Mode = "replace",
     on_error: OnError = "stop",
-    validation_split: Share = "0.1",
-    test_split: Share = "0.1",
+    validation_split: Share = None,
+    test_split: Share = None,
     sanitize: Steps = None,
     seed: Seed = 0,
     license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence. Default: the card's.")] = None,
@@ -143,7 +146,7 @@ def fetch_dataset(
 ) -> Output:
     """Fetch a dataset of the Hub, or a file at a public web address, and import it."""
     options = import_options(
-        column, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed
+        column, shape, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed
     )
     options |= {"sanitize": steps_in(sanitize)}
     with Client() as client:

@@ -17,6 +17,7 @@ __all__ = [
     "Mode",
     "OnError",
     "Seed",
+    "Shape",
     "Share",
     "Steps",
     "SubjectColumns",
@@ -49,7 +50,13 @@ Key = Annotated[str | None, typer.Option(help="Column that names a row. Default:
 OnError = Annotated[
     Literal["stop", "quarantine"], typer.Option(help="A row that cannot be used: stop, or set it aside.")
 ]
-Share = Annotated[str, typer.Option(help="A fraction (0.1) or a number of rows (200).")]
+Shape = Annotated[
+    Literal["table"] | None,
+    typer.Option(help="table: any columns, to read and query. Default: a shape to learn from, by --column or by rule."),
+]
+Share = Annotated[
+    str | None, typer.Option(help="A fraction or a number of rows (200). Default: 0.1; of a table, none.")
+]
 Steps = Annotated[
     Path | None,
     typer.Option(exists=True, dir_okay=False, help="YAML with steps under `sanitize`, such as a recipe."),
@@ -59,26 +66,28 @@ Seed = Annotated[int, typer.Option(min=0, help="Which of the possible splits.")]
 
 def import_options(
     columns: list[str] | None,
+    shape: str | None,
     format_name: str | None,
     encoding: str | None,
     key: str | None,
     subject_columns: list[str] | None,
     on_error: str,
-    validation_split: str,
-    test_split: str,
+    validation_split: str | None,
+    test_split: str | None,
     seed: int,
 ) -> dict[str, Any]:
     """Return the options as the API takes them. Raises: InvalidInput: one is not understood."""
+    shares = {"validation_split": validation_split, "test_split": test_split}
     return {
         "columns": column_map(columns),
+        "shape": shape,
         "format": format_name,
         "encoding": encoding,
         "key": key,
         "subject_columns": subject_columns or [],
         "on_error": on_error,
-        "validation_split": _share("--validation-split", validation_split),
-        "test_split": _share("--test-split", test_split),
         "seed": seed,
+        **{name: _share(name, text) for name, text in shares.items() if text is not None},
     }
 
 
@@ -109,8 +118,9 @@ def steps_in(path: Path | None) -> list[dict[str, Any]]:
     return steps
 
 
-def _share(option: str, text: str) -> float | int:
+def _share(name: str, text: str) -> float | int:
     try:
         return float(text) if "." in text else int(text)
     except ValueError as error:
+        option = f"--{name.replace('_', '-')}"
         raise InvalidInput(f"{option} {text!r} is neither a fraction such as 0.1 nor a number of rows") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tunery.client.dataset_exports import Exported, refuse_existing, write_export
 from tunery.client.files import Files, Watch
 from tunery.client.nouns import Noun, Page, view
+from tunery.client.tables import write_table
 from tunery.client.transport import Transport, path_of
 from tunery.client.unpacking import unpack
 from tunery.datasets.inspection import Findings
@@ -71,7 +72,7 @@ class Datasets(Noun):
                 holds it: its data file is imported with the name, licence and description it gives.
             name: Name of the dataset, made if it is new; none: the file's name.
             options: As in a recipe's ``training_data`` and ``sanitize``: ``format``, ``encoding``, ``key``,
-                ``columns``, ``on_error``, ``validation_split``, ``test_split``, ``sanitize``, ``seed``.
+                ``columns``, ``shape``, ``on_error``, ``validation_split``, ``test_split``, ``sanitize``, ``seed``.
             mode: Whether the rows make up the version alone, come to those of the newest (``append``), or come to them
                 with those of equal ``key`` replaced (``merge``).
             license: SPDX expression of the data's licence.
@@ -104,30 +105,38 @@ class Datasets(Noun):
     def write(
         self,
         name: str,
-        table: pa.Table,
+        table: Any,
         *,
         mode: Mode = "replace",
         options: Mapping[str, Any] | None = None,
         license: str | None = None,
     ) -> JobStarted:
-        """Import an Arrow table as a new version; a job does the work (``jobs.wait`` waits for it).
+        """Import a table as a new version, any columns it has; a job does the work (``jobs.wait`` waits for it).
 
         Args:
             name: Name of the dataset, made if it is new.
-            table: Its rows; ``options["columns"]`` says which columns make up a shape, where no rule tells it.
+            table: A ``pyarrow.Table``, a data frame, or whatever else offers an Arrow stream; or an iterable of rows,
+                each a ``dict``. It is read once, a batch at a time.
             mode: As in ``import_``.
-            options: As in ``import_``.
+            options: As in ``import_``. With ``columns`` (or ``shape`` None: told by rule) the rows take a shape that a
+                model learns from; else they are a plain table, to read and to query.
             license: SPDX id of the data's licence.
-        """
-        import pyarrow.parquet as pq
 
+        Raises: InvalidInput: it is no table, or a value is none that JSON has.
+        """
+        said = dict(options or {})
+        if not {"columns", "shape"} & said.keys():
+            said["shape"] = "table"
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.parquet"
-            pq.write_table(table, path)
-            return self.import_(path, name=name, mode=mode, options=options, license=license)
+            path = write_table(table, Path(folder), name)
+            return self.import_(path, name=name, mode=mode, options=said, license=license)
 
     def read(self, reference: str, *, split: str | None = None) -> pa.Table:
-        """Return the rows of a version as an Arrow table; nested columns as JSON. It is audited as an export."""
+        """Return the rows of a version as an Arrow table; it is audited as an export.
+
+        Columns of lists, objects or several kinds hold JSON text: their fields say ``tunery: json``. Times are
+        ISO 8601.
+        """
         import pyarrow.parquet as pq
 
         with tempfile.TemporaryDirectory() as folder:

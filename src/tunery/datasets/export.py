@@ -6,34 +6,40 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
-from tunery.errors import FormatInvalid, InvalidInput
+from tunery.errors import InvalidInput
 from tunery.kit.digests import canonical_json
 
-__all__ = ["EXPORTERS", "ExportFormat", "escaped_cell", "export_rows"]
+__all__ = ["EXPORTERS", "JSON_FIELD", "ExportFormat", "Rows", "escaped_cell", "export_rows"]
 
 ExportFormat: TypeAlias = Literal["jsonl", "csv", "parquet"]
-Rows: TypeAlias = Iterable[Mapping[str, Any]]
+Rows: TypeAlias = Callable[[], Iterable[Mapping[str, Any]]]
+"""Reads plain JSON objects in order, each time from the first."""
+
+JSON_FIELD = {b"tunery": b"json"}
+"""Metadata of a Parquet column that holds each value as JSON text."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """First characters by which spreadsheets tell a formula, full-width forms included. Source: OWASP, CSV Injection."""
-_BATCH_ROWS = 1000
+_BATCH_ROWS = 10_000
+_BATCH_BYTES = 1 << 24
+_MOST_COLUMNS = 10_000
 
 
 def export_rows(rows: Rows, path: Path, form: ExportFormat, columns: list[str] | None = None) -> int:
     """Write rows to a new file and return how many there are; the file appears whole or not at all.
 
     Args:
-        rows: Plain JSON objects, in order; read once, held one batch at a time.
+        rows: Read twice for a table, whose columns and their kinds are those of all rows; one batch is held at a time.
         path: The file.
-        form: ``jsonl``, ``csv`` or ``parquet``.
-        columns: The columns of a table, in order; none: those of the first 1,000 rows. JSON lines need none.
+        form: ``jsonl``, ``csv`` or ``parquet``. Parquet has columns of one kind as that kind; those of lists, objects
+            or several kinds as JSON text, which their metadata says (``JSON_FIELD``).
+        columns: Only these columns, in this order; none: all, in the order in which they come.
 
     Raises:
-        InvalidInput: A row has a column that the table has not: name the columns.
+        InvalidInput: There is no row to tell the columns by, or there are more columns than a table can have.
     """
     staging = path.with_name(f".{path.name}.new")
     try:
@@ -60,93 +66,89 @@ def escaped_cell(value: Any) -> str:
 
 def _write_jsonl(rows: Rows, file: BinaryIO, columns: list[str] | None) -> int:
     count = 0
-    for row in rows:
-        file.write(canonical_json(row if columns is None else _taken(row, columns)) + b"\n")
+    for row in rows():
+        kept = row if columns is None else {name: row[name] for name in columns if name in row}
+        file.write(canonical_json(kept) + b"\n")
         count += 1
     return count
 
 
 def _write_csv(rows: Rows, file: BinaryIO, columns: list[str] | None) -> int:
-    known, rows = _columns(rows, columns)
+    known = columns or [*_kinds(rows, None)]
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([escaped_cell(name) for name in known])
     count = 0
-    for row in rows:
-        taken = _taken(row, known)
-        writer.writerow([escaped_cell(taken.get(name)) for name in known])
+    for row in rows():
+        writer.writerow([escaped_cell(row.get(name)) for name in known])
         count += 1
     text.detach()
     return count
 
 
 def _write_parquet(rows: Rows, file: BinaryIO, columns: list[str] | None) -> int:
-    """Write columns of one kind as that kind; lists, objects and mixed values as JSON text."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    known, rows = _columns(rows, columns)
-    first = list(islice(rows, _BATCH_ROWS))
-    kinds = {name: _kind([row.get(name) for row in first]) for name in known}
-    types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.large_string()}
-    schema = pa.schema([(name, types[kind]) for name, kind in kinds.items()])
+    kinds = _kinds(rows, columns)
+    types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    schema = pa.schema(
+        [
+            pa.field(name, types.get(kind, pa.large_string()), metadata=JSON_FIELD if kind is object else None)
+            for name, kind in kinds.items()
+        ]
+    )
     count = 0
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for batch in _batches(chain(first, rows)):
-            taken = [_taken(row, known) for row in batch]
-            arrays = [
-                pa.array([_cast(row.get(name), kinds[name], name) for row in taken], schema.field(name).type)
-                for name in known
-            ]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-            count += len(batch)
+        for held in _batches(rows(), kinds):
+            writer.write_batch(pa.record_batch(held, schema=schema))
+            count += len(held[0])
     return count
 
 
-def _batches(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    while batch := list(islice(rows, _BATCH_ROWS)):
-        yield batch
+def _batches(rows: Iterable[Mapping[str, Any]], kinds: dict[str, type]) -> Iterator[list[list[Any]]]:
+    """Yield the values of some rows, by column."""
+    held: list[list[Any]] = [[] for _ in kinds]
+    size = 0
+    for row in rows:
+        for values, (name, kind) in zip(held, kinds.items(), strict=True):
+            value = row.get(name)
+            if kind is object and value is not None:
+                value = canonical_json(value).decode()
+            values.append(value)
+            size += len(value) if isinstance(value, str) else 8
+        if len(held[0]) == _BATCH_ROWS or size >= _BATCH_BYTES:
+            yield held
+            held, size = [[] for _ in kinds], 0
+    if held[0]:
+        yield held
 
 
-def _columns(rows: Rows, columns: list[str] | None) -> tuple[list[str], Iterator[Mapping[str, Any]]]:
-    rows = iter(rows)
-    first = list(islice(rows, _BATCH_ROWS)) if columns is None else []
-    known = list(dict.fromkeys(name for row in first for name in row)) if columns is None else columns
-    if not known:
+def _kinds(rows: Rows, columns: list[str] | None) -> dict[str, type]:
+    """Return the kind of each column: bool, int, float, str, or object where its values need JSON."""
+    found: dict[str, set[type]] = {name: set() for name in columns or ()}
+    for row in rows():
+        for name, value in row.items():
+            kinds = found.get(name)
+            if kinds is None:
+                if columns is not None:
+                    continue
+                kinds = found[name] = set()
+                if len(found) > _MOST_COLUMNS:
+                    raise InvalidInput(f"the rows have more than {_MOST_COLUMNS:,} columns; name those to export")
+            kind = type(value)
+            kinds.add(object if kind is int and not -(2**63) <= value < 2**63 else kind)
+    if not found:
         raise InvalidInput("there is no row to tell the columns of the table by; name them")
-    return known, chain(first, rows)
+    return {name: _kind(kinds) for name, kinds in found.items()}
 
 
-def _taken(row: Mapping[str, Any], columns: list[str]) -> Mapping[str, Any]:
-    if len(row) <= len(columns) and row.keys() <= set(columns):
-        return row
-    unknown = next(name for name in row if name not in columns)
-    raise InvalidInput(
-        f"a row has the column {unknown[:80]!r}, which the first rows have not; name the columns to export"
-    )
-
-
-def _kind(values: list[Any]) -> type:
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {int, float}:
+def _kind(kinds: set[type]) -> type:
+    said = kinds - {type(None)}
+    if said == {int, float}:
         return float
-    (kind,) = kinds if len(kinds) == 1 else (str,)
-    if kind is int and any(value is not None and not -(2**63) <= value < 2**63 for value in values):
-        return str
-    return kind if kind in (bool, int, float) else str
-
-
-def _cast(value: Any, kind: type, name: str) -> Any:
-    if value is None:
-        return None
-    if kind is str:
-        return value if isinstance(value, str) else canonical_json(value).decode()
-    fits = type(value) is kind or (kind is float and type(value) is int)
-    if not fits or (kind is int and not -(2**63) <= value < 2**63):
-        raise FormatInvalid(
-            f"the column {name[:80]!r} holds {kind.__name__} in the first rows, another kind later; export jsonl"
-        )
-    return kind(value)
+    (kind,) = said if len(said) == 1 else (object if said else str,)
+    return kind if kind in (bool, int, float, str) else object
 
 
 EXPORTERS: dict[ExportFormat, Callable[[Rows, BinaryIO, list[str] | None], int]] = {

@@ -14,7 +14,7 @@ from pydantic import Field
 from tunery.datasets.formats import Record, guess_format
 from tunery.datasets.quarantine import Quarantine, RowFault, read_records
 from tunery.datasets.sanitize.filter_by_length import length_of
-from tunery.datasets.shapes import SHAPES, Columns, Shape, Shaper, content_of, output_of
+from tunery.datasets.shapes import Columns, Shape, Shaper, columns_of, content_of, output_of
 from tunery.errors import InvalidInput
 from tunery.kit.digests import canonical_json
 from tunery.platform.http import Camel
@@ -150,7 +150,7 @@ class _Inspection:
         digest = blake3(canonical_json(content_of(shape, values))).digest(16)
         self._duplicates += digest in self._seen
         self._seen.add(digest)
-        self._lengths.append(sum(length_of(values[column]) for column in SHAPES[shape]))
+        self._lengths.append(sum(length_of(values[column]) for column in columns_of(shape, values)))
         if shape not in ("text", "prompt"):
             self._answers.add(output_of(shape, values))
         if len(self._examples) < _EXAMPLES:

@@ -90,7 +90,7 @@ class Reading:
         subjects: SubjectWatch,
         ids: RowIds,
     ) -> None:
-        self.shaper = Shaper(options.columns)
+        self.shaper = Shaper(options.columns, options.shape)
         self._source = source
         self._format = format_name
         self._options = options

@@ -114,8 +114,26 @@ class RowOptions(BaseModel):
 class ImportOptions(RowOptions):
     """How a file becomes a dataset version. Equal options and equal bytes make an equal version."""
 
+    shape: Literal["table"] | None = Field(
+        None,
+        description="`table`: rows of any columns, to be read and queried; nothing is held out of it unless it is "
+        "said. None: a shape that a model learns from, by `columns` or told by rule.",
+    )
     sanitize: SanitizeSection = Field(default_factory=list, description="Sanitising steps, in order.")
     seed: int = Field(0, ge=0, lt=2**63, description="Which of the possible splits.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_nothing_of_a_table_out(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("shape") == "table":
+            return {"validation_split": 0, "test_split": 0} | values
+        return values
+
+    @model_validator(mode="after")
+    def _is_a_table_or_has_columns(self) -> ImportOptions:
+        if self.shape and self.columns:
+            raise ValueError("columns make up a shape to learn from, and shape: table has none; leave one of them out")
+        return self
 
 
 class TrainingData(RowOptions, Origin):

@@ -6,6 +6,7 @@
     prompt          prompt, with nothing to answer
     classification  text, label
     text            text
+    table           any columns, none of which a model learns from; only where it is asked for
 
 Other columns stay beside them untouched. Rules are tried in order; the first whose columns a row has is taken.
 """
@@ -23,11 +24,13 @@ from tunery.datasets.quarantine import RowFault
 from tunery.errors import InvalidInput
 
 __all__ = [
+    "MAP_A_TABLE",
     "SHAPES",
     "ColumnMap",
     "Columns",
     "Shape",
     "Shaper",
+    "columns_of",
     "content_of",
     "input_of",
     "output_of",
@@ -35,7 +38,7 @@ __all__ = [
     "texts_of",
 ]
 
-Shape = Literal["chat", "completion", "preference", "prompt", "classification", "text"]
+Shape = Literal["chat", "completion", "preference", "prompt", "classification", "text", "table"]
 Columns: TypeAlias = Mapping[str, str | list[str]]
 Sources: TypeAlias = dict[str, tuple[str, ...]]
 
@@ -46,8 +49,15 @@ SHAPES: dict[Shape, tuple[str, ...]] = {
     "prompt": ("prompt",),
     "classification": ("text", "label"),
     "text": ("text",),
+    "table": (),
 }
 """The columns that make up each shape."""
+
+MAP_A_TABLE = (
+    "to learn from a plain table, or to be measured on it, import its rows again and say which columns are what: "
+    "`tunery datasets export NAME --to rows.jsonl`, then `tunery datasets import rows.jsonl --name NEW --column "
+    "prompt=... --column completion=...` (or `--column text=...`)"
+)
 
 _MAY_LACK = {"chat": ("tools",), "preference": ("prompt",)}
 """Columns that need not be mapped: not every chat has tools, and whole chats chosen and rejected begin with the prompt.
@@ -72,9 +82,9 @@ class ColumnMap:
         for shape, targets in SHAPES.items():
             may_lack = _MAY_LACK.get(shape, ())
             needed = set(targets) - set(may_lack)
-            if needed <= set(sources) <= {*targets, *may_lack} and all(sources.values()):
+            if needed and needed <= set(sources) <= {*targets, *may_lack} and all(sources.values()):
                 return cls(shape, tuple((name, sources[name]) for name in (*targets, *may_lack) if name in sources))
-        shapes = "; ".join(" and ".join(targets) for targets in SHAPES.values())
+        shapes = "; ".join(" and ".join(targets) for targets in SHAPES.values() if targets)
         raise InvalidInput(f"columns maps {', '.join(sources) or 'nothing'}; it must map exactly one of: {shapes}")
 
     def fits(self, names: Iterable[str]) -> bool:
@@ -114,6 +124,7 @@ RULES: tuple[ColumnMap, ...] = (
 )
 
 
+_TABLE = ColumnMap("table", ())
 _RICHER: dict[Shape, frozenset[Shape]] = {
     "prompt": frozenset({"completion", "preference"}),
     "text": frozenset({"classification"}),
@@ -157,11 +168,11 @@ class Shaper:
 
     Args:
         columns: The declared map; without it each row's columns are matched against the rules.
-        shape: The shape of rows that came before these, elsewhere.
+        shape: The shape of rows that came before these, elsewhere; ``table`` takes rows as they are.
     """
 
     def __init__(self, columns: Columns | None = None, shape: Shape | None = None) -> None:
-        self._declared = ColumnMap.declared(columns) if columns else None
+        self._declared = _TABLE if shape == "table" else ColumnMap.declared(columns) if columns else None
         self._readings: dict[tuple[str, ...], _Reading] = {}
         self._seen: dict[ColumnMap, _Seen] = {}
         self._shapes: set[Shape] = {shape} if shape else set()
@@ -223,6 +234,8 @@ class Shaper:
         return self.maps[0]
 
     def _find(self, names: tuple[str, ...]) -> ColumnMap:
+        if self._declared is _TABLE and not names:
+            raise RowFault("it has no columns")
         if self._declared is not None:
             lacking = [own[0] for to, own in self._declared.sources if to != "tools" and own[0] not in names]
             if lacking:
@@ -233,19 +246,28 @@ class Shaper:
             shown = ", ".join(sorted(names)[:10]) or "none"
             raise RowFault(
                 f"its columns ({shown}) are none that Tunery knows, such as messages, prompt and completion, or text; "
-                "say with columns which they are"
+                "say with columns which they are, or import the file as a plain table (shape: table)"
             )
         return found
 
 
 def content_of(shape: Shape, values: dict[str, Any]) -> list[Any]:
     """Return what a model would learn from: the values of the shape's columns, without the others."""
+    if shape == "table":
+        return [values]
     content = [values[column] for column in SHAPES[shape]]
     return [*content, values["tools"]] if shape == "chat" and "tools" in values else content
 
 
+def columns_of(shape: Shape, values: dict[str, Any]) -> tuple[str, ...]:
+    """Return the columns of a row that make up its shape; of a table all of them, by name."""
+    return SHAPES[shape] or tuple(sorted(values))
+
+
 def input_of(shape: Shape, values: dict[str, Any]) -> str:
-    """Return what a model is asked: all messages but the last, the prompt, or the whole text."""
+    """Return what a model is asked: all messages but the last, the prompt, or the whole text; of a table the row."""
+    if shape == "table":
+        return "\n".join(text for column in columns_of(shape, values) for text in texts_of(values[column]))
     if shape == "chat":
         return "\n".join(texts_of(values["messages"][:-1]))
     return "\n".join(texts_of(values["text" if shape in ("text", "classification") else "prompt"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from tunery.datasets.shapes import SHAPES, Shape, texts_of
+from tunery.datasets.shapes import Shape, columns_of, texts_of
 from tunery.datasets.tables import DatasetFile
 from tunery.datasets.versions.contents import batches_of
 from tunery.errors import InvalidInput
@@ -31,7 +31,7 @@ def count_tokens(
     total = 0
     for batch in batches_of(ground, tenant_id, files, ["row"]):
         rows = map(json.loads, batch["row"].to_pylist())
-        texts = [text for row in rows for column in SHAPES[shape] for text in texts_of(row.get(column))]
+        texts = [text for row in rows for column in columns_of(shape, row) for text in texts_of(row.get(column))]
         safe = [text.encode("utf-8", "replace").decode() for text in texts]
         total += sum(len(each.ids) for each in tokenizer.encode_batch(safe, add_special_tokens=False))
     return total

@@ -108,7 +108,7 @@ class DatasetVersionView(Camel):
     status: str = Field(description="ready or erased.")
     successor_id: str | None = Field(description="The version that follows an erased one.")
     tags: list[str] = Field(description="Names that were given to it.")
-    shape: str = Field(description="chat, completion, preference, prompt, classification or text.")
+    shape: str = Field(description="chat, completion, preference, prompt, classification, text or table.")
     rows: dict[str, int] = Field(description="Number of rows by split.")
     total_samples: int
     size_bytes: int

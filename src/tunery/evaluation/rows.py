@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from tunery.datasets.operations import read_split
 from tunery.datasets.operations import resolve_version as resolve_dataset
-from tunery.errors import NotFound
+from tunery.datasets.shapes import MAP_A_TABLE
+from tunery.errors import InvalidInput, NotFound
 from tunery.evaluation.prompts import Row
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
@@ -25,8 +26,13 @@ class DataFound:
 
 
 def find_dataset(session: TenantSession, reference: str, split: str) -> DataFound:
-    """Return the dataset version to measure on. Raises: NotFound: no such version, or the split has no rows."""
+    """Return the dataset version to measure on.
+
+    Raises: NotFound: no such version, or the split has no rows. InvalidInput: it is a plain table.
+    """
     row = resolve_dataset(session, reference)
+    if row.shape == "table":
+        raise InvalidInput(f"{row.reference} is a plain table, which asks a model nothing; {MAP_A_TABLE}")
     if not row.rows.get(split):
         has = ", ".join(f"{name} ({count})" for name, count in row.rows.items() if count)
         raise NotFound(f"{row.reference} has no rows in the split {split[:50]!r}; it has: {has}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tunery.datasets.shapes import Shape
+from tunery.datasets.shapes import MAP_A_TABLE, Shape
 from tunery.errors import InvalidInput
 from tunery.plugins import Registry
 from tunery.training import methods
@@ -67,6 +67,8 @@ class Method(Protocol):
 def check_shape(method: str, shape: str) -> None:
     """Refuse a dataset of a shape that a method does not learn from. Raises: InvalidInput: with what would do."""
     known = METHODS.get(method).shapes
+    if shape == "table":
+        raise InvalidInput(f"the dataset is a plain table, of which the method {method} learns nothing; {MAP_A_TABLE}")
     if shape not in known:
         raise InvalidInput(
             f"the dataset's rows are of the shape {shape}, from which the method {method} does not learn; it takes "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from starlette.responses import Response, StreamingResponse
@@ -17,6 +18,7 @@ from tunery.datasets.exports.laying import delta_archive
 from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.rebuilding import histories_of
 from tunery.errors import InvalidInput
+from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.http import Call, route
 
@@ -42,10 +44,7 @@ def export(
     call.session.commit()
     with ExitStack() as held:
         path = held.enter_context(scratch_folder(call.ground.settings, "export")) / "rows"
-        rows = (row.values for row in operations.rows_of(call.ground, found, split))
-        if column:
-            rows = ({key: row[key] for key in column if key in row} for row in rows)
-        count = export_rows(rows, path, form, column)
+        count = export_rows(partial(_values, call.ground, found, split), path, form, column)
         audit.record(
             call.session, call.actor, "dataset_exported", found.reference,
             format=form, rows=count, split=split, digest=found.digest,
@@ -67,6 +66,10 @@ def _delta(call: Call, found: DatasetVersion, version: str | None, part: object)
         archive = delta_archive(call.ground, histories, scratch)
         headers = {"X-Tunery-Version": found.reference, "X-Tunery-Erased": ",".join(erased)}
         return StreamingResponse(_sent(archive, held.pop_all()), headers=headers, media_type="application/x-tar")
+
+
+def _values(ground: Ground, version: DatasetVersion, split: str | None) -> Iterator[dict[str, Any]]:
+    return (row.values for row in operations.rows_of(ground, version, split))
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from tunery.datasets.views import Provenance
 __all__ = ["card_of"]
 
 _SIZES = [(10**power, name) for power, name in enumerate(("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"), start=3)]
-_TASKS = {"classification": "text-classification"}
+_TASKS = {"classification": ["text-classification"], "table": []}
 
 
 def card_of(record: Provenance, shape: str, splits: Mapping[str, int], description: str = "") -> str:
@@ -65,7 +65,7 @@ def _head(record: Provenance, shape: str) -> list[str]:
     if not plain:
         head["license_name"] = spdx or "not stated"
     head |= {
-        "task_categories": [_TASKS.get(shape, "text-generation")],
+        "task_categories": _TASKS.get(shape, ["text-generation"]),
         "size_categories": [size],
         "configs": [{"config_name": "default", "data_files": "data/rows.parquet"}],
         "tags": ["tunery", "croissant"],

@@ -2,7 +2,7 @@
 
     croissant.json    what the dataset is, where it comes from, what its columns are
     README.md         the card
-    data/rows.parquet row_id, split, and the rows' columns; lists and objects as JSON text
+    data/rows.parquet row_id, split, and the rows' columns; lists, objects and mixed ones as JSON text
 
 Source: MLCommons, Croissant Format Specification 1.1, and Croissant RAI 1.0.
 """
@@ -14,10 +14,11 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from tunery.datasets.export import export_rows
+from tunery.datasets.export import JSON_FIELD, export_rows
 from tunery.datasets.publishing.card import card_of
 from tunery.datasets.publishing.statements import limitations, personal_data, source_sentence, step_sentences
 from tunery.datasets.tables import DatasetVersion
@@ -27,13 +28,18 @@ from tunery.kit.digests import sha256_file
 from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["FILES", "write_croissant", "zip_croissant"]
 
 FILES = ("croissant.json", "README.md", "data/rows.parquet")
 """What the folder holds."""
 
 _OWN = ("row_id", "split")
+_TAKEN = re.compile("(row_id|split)(_1)*")
 _FILE = "rows.parquet"
+_AS_JSON = "Lists, objects, or values of several kinds, each as JSON text."
 _TYPES = {"bool": "sc:Boolean", "int64": "sc:Integer", "double": "sc:Float"}
 _CR = "http://mlcommons.org/croissant/"
 _TERMS = (
@@ -63,11 +69,11 @@ _COLLECTION = {"web_scrape": "Web Scraping", "user_data": "User-Generated Conten
 def write_croissant(ground: Ground, version: DatasetVersion, record: Provenance, folder: Path) -> None:
     """Write a version's ``FILES`` into an empty folder.
 
-    Raises: FormatInvalid: a column changes its kind after the first rows. IntegrityError: a file is damaged.
+    Raises: InvalidInput: there are more columns than a table can have. IntegrityError: a file is damaged.
     """
     rows = folder / "data" / _FILE
     rows.parent.mkdir(parents=True)
-    export_rows(_rows(ground, version), rows, "parquet", [*_OWN, *_columns(ground, version)])
+    export_rows(partial(_rows, ground, version), rows, "parquet")
     described = _described(version, record, rows)
     (folder / "croissant.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
     card = card_of(record, version.shape, version.rows, version.dataset.description)
@@ -88,12 +94,8 @@ def zip_croissant(ground: Ground, version: DatasetVersion, record: Provenance) -
 
 def _rows(ground: Ground, version: DatasetVersion) -> Iterator[dict[str, Any]]:
     for row in read_rows(ground, version):
-        yield row.values | {"row_id": row.row_id, "split": row.split}
-
-
-def _columns(ground: Ground, version: DatasetVersion) -> list[str]:
-    names = dict.fromkeys(name for row in read_rows(ground, version) for name in row.values)
-    return [name for name in names if name not in _OWN]
+        own = {"row_id": row.row_id, "split": row.split}
+        yield own | {f"{name}_1" if _TAKEN.fullmatch(name) else name: value for name, value in row.values.items()}
 
 
 def _described(version: DatasetVersion, record: Provenance, rows: Path) -> dict[str, Any]:
@@ -162,23 +164,25 @@ def _splits(version: DatasetVersion) -> dict[str, Any]:
 def _record_set(rows: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    columns = enumerate(pq.read_schema(rows))
-    fields = [_field(number, column.name, _TYPES.get(str(column.type), "sc:Text")) for number, column in columns]
+    fields = [_field(number, column) for number, column in enumerate(pq.read_schema(rows))]
     fields[1]["references"] = {"field": {"@id": "splits/name"}}
     return {
         "@type": "cr:RecordSet",
         "@id": "rows",
         "name": "rows",
-        "description": "One record a row; columns that hold lists or objects hold them as JSON text.",
+        "description": "One record a row.",
         "key": {"@id": "rows/row_id"},
         "field": fields,
     }
 
 
-def _field(number: int, name: str, kind: str) -> dict[str, Any]:
+def _field(number: int, column: pa.Field) -> dict[str, Any]:
+    name = column.name
     own_id = name if re.fullmatch(r"[A-Za-z0-9_.-]+", name) else f"column-{number}"  # an @id is part of an address
     source = {"fileObject": {"@id": _FILE}, "extract": {"column": name}}
-    return {"@type": "cr:Field", "@id": f"rows/{own_id}", "name": name, "dataType": kind, "source": source}
+    kind = _TYPES.get(str(column.type), "sc:Text")
+    field = {"@type": "cr:Field", "@id": f"rows/{own_id}", "name": name, "dataType": kind, "source": source}
+    return field | ({"description": _AS_JSON} if column.metadata == JSON_FIELD else {})
 
 
 def _is_listed(expression: str) -> bool:

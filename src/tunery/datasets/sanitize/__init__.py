@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from tunery.datasets.rows import Row
-from tunery.datasets.shapes import SHAPES, Shape, texts_of
+from tunery.datasets.shapes import Shape, columns_of, texts_of
 from tunery.errors import TooLarge
 from tunery.kit.clock import now
 from tunery.plugins import Registry
@@ -250,7 +250,7 @@ class Sanitation:
 
 def joined_text(shape: Shape, values: dict[str, Any], key: str | None = None) -> str:
     """Return the texts of a column, or of all that a model would learn from, each on a line of its own."""
-    columns = SHAPES[shape] if key is None else (key,)
+    columns = columns_of(shape, values) if key is None else (key,)
     return "\n".join(text for column in columns for text in texts_of(values.get(column)))
 
 

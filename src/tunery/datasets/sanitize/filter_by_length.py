@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from tunery.datasets.rows import Row
 from tunery.datasets.sanitize import SANITIZERS, SanitizeStep, Sources, Tally
-from tunery.datasets.shapes import SHAPES, Shape, texts_of
+from tunery.datasets.shapes import Shape, columns_of, texts_of
 from tunery.errors import InvalidInput
 from tunery.kit.digests import sha256_bytes
 from tunery.kit.extras import require
@@ -65,10 +65,11 @@ class FilterByLength(SanitizeStep):
         return ready
 
     def apply(self, rows: Iterable[Row], shape: Shape, tally: Tally) -> Iterator[Row]:
-        columns = SHAPES[shape] if self.key is None else (self.key,)
         measure = length_of if self.tokenizer is None else self._token_counter(tally)
         for row in rows:
-            length = sum(measure(row.values.get(column)) for column in columns)
+            values = row.values
+            columns = columns_of(shape, values) if self.key is None else (self.key,)
+            length = sum(measure(values.get(column)) for column in columns)
             if self.min_len <= length and (self.max_len is None or length <= self.max_len):
                 yield row
             else:
