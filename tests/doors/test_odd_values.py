@@ -1,5 +1,6 @@
-"""Every operation gets odd values in every place; none makes a fault of ours."""
+"""Every operation gets odd values in every place, a third of them in `make test`; none makes a fault of ours."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tests.doors.door import Door, Person
 from tests.doors.examples import body_schema, example, resolved
 from tests.doors.things import CRITERION, Things, recipe
+from tests.faults import EVERY
 from tunery.pipelines.recipe import Recipe
 from tunery.platform.http import ROUTES
 
@@ -25,7 +27,12 @@ ODD = (None, *ODD_TEXTS, *ODD_NUMBERS, [], {}, [[]], [None], ["x", "x"], {"a": {
 
 
 # The stricter database: what it takes, the other takes.
-pytestmark = pytest.mark.parametrize("door", ["postgres"], indirect=True)
+pytestmark = [pytest.mark.faults, pytest.mark.parametrize("door", ["postgres"], indirect=True)]
+_tried = itertools.count()
+
+
+def _drawn() -> bool:
+    return EVERY or next(_tried) % 3 == 0
 
 
 def test_no_odd_value_in_a_body_makes_a_fault_of_ours(door: Door, admin: Person, things: Things) -> None:
@@ -40,7 +47,7 @@ def test_no_odd_value_in_a_body_makes_a_fault_of_ours(door: Door, admin: Person,
             for body in _odd_ones(schema, document, usual):
                 _send_odd(admin, spec.method, _filled(spec.full_path, things), body)
                 tried += 1
-    assert tried > 1000
+    assert tried > 400
 
 
 def test_no_odd_value_in_a_recipe_makes_a_fault_of_ours(admin: Person, things: Things) -> None:
@@ -50,7 +57,7 @@ def test_no_odd_value_in_a_recipe_makes_a_fault_of_ours(admin: Person, things: T
     for odd in _odd_ones(schema, schema, right["recipe"]):
         _send_odd(admin, "POST", "/api/v1/pipelines", {**right, "recipe": odd})
         tried += 1
-    assert tried > 500
+    assert tried > 150
 
 
 def test_no_odd_value_in_an_address_makes_a_fault_of_ours(door: Door, admin: Person, things: Things) -> None:
@@ -61,7 +68,7 @@ def test_no_odd_value_in_an_address_makes_a_fault_of_ours(door: Door, admin: Per
         operation = document["paths"][path][spec.method.lower()]
         usual = {"follow": "false"} if spec.operation_id == "jobs.events" else {}
         for parameter in operation.get("parameters", []):
-            for text in (*ODD_TEXTS, *map(str, ODD_NUMBERS)):
+            for text in filter(lambda _: _drawn(), (*ODD_TEXTS, *map(str, ODD_NUMBERS))):
                 value = text.encode("utf-8", "surrogatepass")
                 if parameter["in"] == "query":
                     url = httpx.URL(_filled(spec.full_path, things), params=usual)
@@ -74,7 +81,7 @@ def test_no_odd_value_in_an_address_makes_a_fault_of_ours(door: Door, admin: Per
                     continue
                 _assert_no_fault(admin.http.request(spec.method, url, json={}), url)
                 tried += 1
-    assert tried > 1000
+    assert tried > 400
 
 
 def _right(things: Things) -> dict[str, dict[str, Any]]:
@@ -106,10 +113,13 @@ def _odd_ones(schema: dict[str, Any], document: dict[str, Any], usual: dict[str,
     """Yield what is right but for one value, in a field or one level below it."""
     for name, part in schema["properties"].items():
         for value in ODD:
-            yield {**usual, name: value}
+            if _drawn():
+                yield {**usual, name: value}
         inner = _objects(part, document)
         for second in inner.get("properties", {}):
             for value in FEW_ODD:
+                if not _drawn():
+                    continue
                 nested = {**example(inner, document), **_first(usual.get(name)), second: value}
                 yield {**usual, name: [nested] if part.get("type") == "array" else nested}
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
+from tunery.cli.main import run
 from tunery.errors import EXIT_CODES, TuneryError
 from tunery.settings import Settings
 
@@ -67,10 +66,7 @@ def test_the_commands_of_the_readme_exist() -> None:
     for words in commands:
         noun, _, verb = words.partition(" ")
         line = [noun, verb] if verb in {"list", "show", "verify", "export", "pull"} else [noun]
-        done = subprocess.run(
-            [sys.executable, "-m", "tunery", *line, "--help"], capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, f"tunery {words}: {done.stderr}"
+        assert run([*line, "--help"]) == 0, f"tunery {words}"
 
 
 def test_the_targets_of_the_readme_exist() -> None:

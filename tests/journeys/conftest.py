@@ -21,7 +21,7 @@ model: {{name: capitals, base_model: {base}}}
 training_data: {{path: rows.jsonl, validation_split: 10, test_split: 20}}
 sanitize: [{{step: deduplicate}}]
 adapter: {{kind: lora, r: 4, lora_alpha: 8, lora_dropout: 0.1}}
-hyperparameters: {{learning_rate: 1e-2, batch_size: 4, epochs: {epochs}}}
+hyperparameters: {{learning_rate: 1e-2, batch_size: 4, epochs: 6}}
 optimization: {{early_stopping: {{enabled: true, patience: 50}}}}
 seed: 3
 evaluation:
@@ -80,9 +80,9 @@ def stranger_folder(make_model: Any, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def make_place(folder: Path, stranger_folder: Path, epochs: int = 6) -> Place:
+def make_place(folder: Path, stranger_folder: Path) -> Place:
     """Write a recipe on the stranger's data into a folder, with a home beside it."""
     (folder / "rows.jsonl").write_bytes((stranger_folder / "rows.jsonl").read_bytes())
     base = (stranger_folder / "base").resolve()
-    (folder / "recipe.yaml").write_text(RECIPE.format(base=base, epochs=epochs))
+    (folder / "recipe.yaml").write_text(RECIPE.format(base=base))
     return Place(folder / "home", folder / "recipe.yaml")

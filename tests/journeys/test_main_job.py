@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -117,9 +118,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     injected(4)
 
 
-def test_a_flipped_bit_in_a_stored_artifact_is_refused(stranger_folder: Path, tmp_path: Path) -> None:
-    place = make_place(tmp_path, stranger_folder, epochs=1)
-    result = place.job()
+def test_a_flipped_bit_in_a_stored_artifact_is_refused(uninterrupted: tuple[Place, Any], tmp_path: Path) -> None:
+    calm, result = uninterrupted
+    place = Place(shutil.copytree(calm.home, tmp_path / "home"), calm.recipe)
     digest = _adapter_digest(place, result)
     ground = Ground.build(Settings(home=place.home, _env_file=None))
     (tenant,) = (place.home / "store" / "packs").iterdir()

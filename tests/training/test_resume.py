@@ -49,7 +49,7 @@ def output(order: dict[str, Any]) -> dict[str, bytes]:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.long)])
 def test_a_run_killed_anywhere_and_repeated_ends_with_the_same_bytes(
     order: dict[str, Any], tmp_path: Path, dtype: str, injected: Injected
 ) -> None:
