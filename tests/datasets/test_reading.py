@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tunery.datasets import reading, workers
+from tunery.datasets import packed, reading, workers
 from tunery.datasets.build import build_rows
 from tunery.datasets.identifiers import Identifiers
 from tunery.datasets.quarantine import Quarantine
@@ -59,7 +59,7 @@ def outcome(folder: Path, data: bytes, *, encoding: str | None = None, **options
         "aside": (aside.getvalue(), quarantine.first),
         "counts": (built.read, built.quarantined, built.passed_over, built.columns, built.split, told),
         "steps": steps,
-        "entries": sorted(subjects.entries),
+        "entries": b"".join(subjects.entries.in_order()),
     }
 
 
@@ -88,7 +88,7 @@ def both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, **op
     alone = outcome(tmp_path / "alone", data, **options)
     monkeypatch.setattr(workers, "_LEAST_BYTES", 1)
     monkeypatch.setattr(reading, "_PIECE", 9_000)
-    monkeypatch.setattr(reading, "_BATCH_CHARACTERS", 5_000)
+    monkeypatch.setattr(packed, "_CHUNK_CHARACTERS", 5_000)
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     shared = outcome(tmp_path / "shared", data, **options)
     assert shared == alone

@@ -7,12 +7,12 @@ split needs where there is one. A long file of lines is read by several processe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.reading import Reading, share_with
@@ -23,13 +23,16 @@ from tunery.datasets.shapes import Shape
 from tunery.datasets.splits import Split, SplitReport, split_rows
 from tunery.datasets.staging import Staged, stage_rows
 from tunery.datasets.subject_watch import SubjectWatch
-from tunery.datasets.versions.row_files import StoredRow
+from tunery.datasets.versions.row_files import StoredRow, rows_in
 from tunery.datasets.workers import Workers
 from tunery.errors import InvalidInput
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["Built", "Standing", "Watch", "build_rows"]
 
-Item = TypeVar("Item")
+Some = TypeVar("Some", bound=Sized)
 Watch = Callable[[str, int], None]
 """Told now and then the stage (``read``, ``split``, ``write``) and the rows done in it; may raise to end the build."""
 
@@ -64,7 +67,11 @@ class Built:
 
     def rows(self, watch: Watch = lambda stage, rows: None) -> Iterator[StoredRow]:
         """Yield the rows in order."""
-        return _counted("write", self.staged.stored(self.splits), watch)
+        return (row for batch in self.batches(watch) for row in rows_in(batch))
+
+    def batches(self, watch: Watch = lambda stage, rows: None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order as a file of rows has them, some at a time."""
+        return _counted("write", self.staged.batches(self.splits), watch)
 
 
 @dataclass(frozen=True)
@@ -117,11 +124,11 @@ def build_rows(
     """
     standing = standing or Standing()
     subjects = subjects or SubjectWatch()
-    ids = RowIds(options.key, () if standing.replaced else standing.splits)
+    ids = RowIds(options.key, () if standing.replaced else standing.splits, scratch)
     reading = Reading(source, format_name, options, max_row_bytes, quarantine, subjects, ids)
     with Workers.for_file(source, format_name) as workers:
-        rows = _counted("read", reading.rows(workers), watch)
-        first = next(rows, None)
+        chunks = _counted("read", reading.chunks(workers), watch)
+        first = next((chunk for chunk in chunks if len(chunk)), None)
         if first is None:
             reasons = "; ".join(f"line {row.line}: {row.reason}" for row in quarantine.first[:3])
             raise InvalidInput(f"the file has no usable row{f' ({reasons})' if reasons else ''}")
@@ -131,7 +138,7 @@ def build_rows(
                 f"the file has {shape} rows, the dataset {standing.shape} rows; import it as one of its own"
             )
         sanitation = Sanitation(options.sanitize, shape, sources)
-        sane = sanitation.run(chain([first], rows), share_with(workers) if workers.count else None)
+        sane = sanitation.run_chunks(chain([first], chunks), share_with(workers) if workers.count else None)
         staged = stage_rows(scratch / "staged.arrow", sane, shape)
     columns = reading.shaper.finish()
     if not len(staged):
@@ -165,8 +172,10 @@ def _dealt(staged: Staged, standing: Standing, options: ImportOptions) -> tuple[
     return [split_of[row_id] for row_id in staged.row_ids], report
 
 
-def _counted(stage: str, rows: Iterator[Item], watch: Watch) -> Iterator[Item]:
-    for number, row in enumerate(rows, start=1):
-        if number % _WATCH_EVERY == 0:
-            watch(stage, number)
-        yield row
+def _counted(stage: str, chunks: Iterator[Some], watch: Watch) -> Iterator[Some]:
+    done = 0
+    for chunk in chunks:
+        before, done = done, done + len(chunk)
+        for number in range(before // _WATCH_EVERY + 1, done // _WATCH_EVERY + 1):
+            watch(stage, number * _WATCH_EVERY)
+        yield chunk

@@ -140,7 +140,7 @@ def _files(
     where = context.ground, context.tenant_id, dataset_id
     watch = _watch(context)
     if mode != "merge":
-        return [*standing, *put_rows(*where, built.rows(watch), scratch, after(standing))]
+        return [*standing, *put_rows(*where, built.batches(watch), scratch, after(standing))]
     merged = {row.row_id: row for row in built.rows(watch)}
     kept, found = replace_rows(*where, standing, merged, scratch)
     new: Iterable[Any] = (row for row_id, row in merged.items() if row_id not in found)

@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from blake3 import blake3
 
 from tunery.datasets.rows import Row
-from tunery.datasets.shapes import Shape, content_of, input_of
+from tunery.datasets.shapes import Shape, content_of
 from tunery.kit.digests import canonical_json
 
-__all__ = ["PackedRow", "as_row", "content_digest", "packed"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Chunk", "PackedRow", "PackedRows", "chunked", "content_digest", "packed"]
+
+_CHUNK_CHARACTERS = 1 << 19
+_GUESSED_CHARACTERS = 5000
 
 
 class PackedRow(NamedTuple):
-    """A row that another process has read.
+    """A row that was packed.
 
     Attributes:
         row_id: Its identity within the dataset.
         line: The line of the source file it begins on.
         content: Its columns as canonical JSON.
-        asked: What a model is asked in it.
         row_hash: SHA-256 of ``content``.
         learned: Digest of what a model would learn from it.
-        subjects: As of a ``Row``.
-        imported: Digest of the row as it was imported, where that names it.
+        entries: Entries of the subject index for it, one behind the other.
     """
 
     row_id: str
     line: int
     content: str
-    asked: str
     row_hash: bytes
     learned: bytes
-    subjects: str
-    imported: bytes = b""
+    entries: bytes
 
     @property
     def values(self) -> dict[str, Any]:
@@ -44,33 +48,114 @@ class PackedRow(NamedTuple):
         values: dict[str, Any] = json.loads(self.content)
         return values
 
+    @property
+    def subjects(self) -> str:
+        """As of a ``Row``."""
+        return self.entries.hex()
+
     def with_values(self, values: dict[str, Any]) -> Row:
         """Return the same row with other columns."""
         return Row(self.row_id, self.line, values, self.subjects)
 
 
-def as_row(row: PackedRow) -> Row:
-    """Return a packed row where a row is wanted: it has all that steps and staging ask of one."""
-    return cast("Row", row)
+class PackedRows:
+    """Rows that were packed, column by column.
+
+    Args:
+        batch: Their columns, those of ``PackedRow``.
+    """
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return cast("int", self.batch.num_rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield each where a row is wanted: it has all that steps ask of one."""
+        return cast("Iterator[Row]", map(PackedRow, *(column.to_pylist() for column in self.batch.columns)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.batch.serialize().to_pybytes(),)
+
+    def where(self, chosen: Sequence[bool]) -> PackedRows:
+        """Return the rows for which the flag is set."""
+        import pyarrow as pa
+
+        return PackedRows(self.batch.filter(pa.array(chosen, pa.bool_())))
+
+    def renamed(self, row_ids: list[str]) -> PackedRows:
+        """Return them with other ids."""
+        import pyarrow as pa
+
+        return PackedRows(self.batch.set_column(0, self.batch.schema.field(0), pa.array(row_ids, pa.string())))
+
+    def column(self, name: str) -> list[Any]:
+        """Return one of their columns."""
+        return cast("list[Any]", self.batch[name].to_pylist())
+
+
+Chunk: TypeAlias = list[Row] | PackedRows
+"""Some rows in order."""
+
+
+def chunked(rows: Iterable[Row]) -> Iterator[Chunk]:
+    """Yield rows in chunks of about half a megabyte; the first chunk is the first row."""
+    held: list[Row] = []
+    size = _CHUNK_CHARACTERS
+    for row in rows:
+        held.append(row)
+        size += len(row.content) if isinstance(row, PackedRow) else _GUESSED_CHARACTERS
+        if size >= _CHUNK_CHARACTERS:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def content_digest(row: Row, shape: Shape) -> bytes:
     """Return BLAKE3-128 over what a model would learn from a row."""
     if isinstance(row, PackedRow):
         return row.learned
-    return blake3(canonical_json(content_of(shape, row.values))).digest(16)
+    content = content_of(shape, row.values)
+    texts = all(isinstance(part, str) for part in content)
+    told = "".join(f"{len(part)} {part}" for part in content).encode() if texts else canonical_json(content)
+    return blake3(told).digest(16)
 
 
-def packed(row: Row, shape: Shape, imported: bytes = b"", content: bytes = b"") -> PackedRow:
-    """Return a row packed.
+def packed(rows: Iterable[Row], shape: Shape, contents: Iterable[bytes] | None = None) -> PackedRows:
+    """Return rows packed.
 
     Args:
-        row: The row.
-        shape: Its shape.
-        imported: Digest of it as it was imported, where that names it.
-        content: Its columns as canonical JSON, if that is known.
+        rows: The rows.
+        shape: Their shape.
+        contents: The columns of each as canonical JSON, if that is known.
     """
-    content = content or canonical_json(row.values)
-    learned, asked = content_digest(row, shape), input_of(shape, row.values)
-    row_hash = hashlib.sha256(content).digest()
-    return PackedRow(row.row_id, row.line, content.decode(), asked, row_hash, learned, row.subjects, imported)
+    import pyarrow as pa
+
+    if contents is None:
+        made = [row if isinstance(row, PackedRow) else _packed(row, shape, canonical_json(row.values)) for row in rows]
+    else:
+        made = [_packed(row, shape, content) for row, content in zip(rows, contents, strict=True)]
+    columns = zip(*made, strict=True) if made else [()] * len(PackedRow._fields)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, _schema(), strict=True)]
+    return PackedRows(pa.record_batch(arrays, schema=_schema()))
+
+
+def _packed(row: Row, shape: Shape, content: bytes) -> PackedRow:
+    row_hash, learned = hashlib.sha256(content).digest(), content_digest(row, shape)
+    return PackedRow(row.row_id, row.line, content.decode(), row_hash, learned, bytes.fromhex(row.subjects))
+
+
+def _unpickled(data: bytes) -> PackedRows:
+    import pyarrow as pa
+
+    return PackedRows(pa.ipc.read_record_batch(pa.py_buffer(data), _schema()))
+
+
+@cache
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    types = (pa.string(), pa.int64(), pa.string(), pa.binary(32), pa.binary(16), pa.binary())
+    return pa.schema([*zip(PackedRow._fields, types, strict=True)])

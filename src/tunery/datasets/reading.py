@@ -18,19 +18,19 @@ from typing import Any, BinaryIO, NamedTuple
 from tunery.datasets.formats import IMPORTERS, Malformed, Record
 from tunery.datasets.formats.encodings import as_utf8
 from tunery.datasets.formats.strict_json import StrictJson
-from tunery.datasets.packed import PackedRow, as_row, packed
+from tunery.datasets.packed import Chunk, PackedRows, chunked, packed
 from tunery.datasets.quarantine import Quarantine, RowFault, read_records
-from tunery.datasets.rows import Row, RowIds
+from tunery.datasets.rows import PieceIds, Row, RowIds
 from tunery.datasets.sanitize import Sanitation, SanitizeStep, Share, Tally
 from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.shapes import Shape, Shaper, Sightings
 from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.workers import Workers
+from tunery.kit.digests import canonical_json
 
 __all__ = ["Reading", "share_with"]
 
 _PIECE = 1 << 20
-_BATCH_CHARACTERS = 1 << 19
 
 
 class _Piece(NamedTuple):
@@ -38,30 +38,25 @@ class _Piece(NamedTuple):
     first_line: int
 
 
-class _Refused(NamedTuple):
-    place: int
-    row: Malformed
-
-
 @dataclass(frozen=True)
 class _Read:
-    rows: list[PackedRow]
-    refused: list[_Refused]
+    rows: PackedRows
+    altered: frozenset[int]
+    refused: list[Malformed]
     sightings: Sightings
     passed_over: int
-    entries: list[tuple[bytes, int]]
+    entries: bytes
 
 
 class _Collected(Quarantine):
-    """Notes what is refused after how many rows; the policy is another's."""
+    """Notes what is refused; the policy is another's."""
 
-    def __init__(self, rows: list[PackedRow]) -> None:
+    def __init__(self) -> None:
         super().__init__("quarantine")
-        self.refused: list[_Refused] = []
-        self._rows = rows
+        self.refused: list[Malformed] = []
 
     def refuse(self, row: Malformed) -> None:
-        self.refused.append(_Refused(len(self._rows), row))
+        self.refused.append(row)
 
 
 class Reading:
@@ -100,7 +95,7 @@ class Reading:
         self._ids = ids
         quarantine.on_refused = subjects.refused
 
-    def rows(self, workers: Workers) -> Iterator[Row]:
+    def chunks(self, workers: Workers) -> Iterator[Chunk]:
         """Yield the rows in order; workers, where there are any, share the reading."""
         encoding = self._options.encoding
         if not workers.count:
@@ -115,43 +110,41 @@ class Reading:
                 if self.shaper.maps:
                     yield from self._shared(workers, pieces)
 
-    def _shared(self, workers: Workers, pieces: Iterator[_Piece]) -> Iterator[Row]:
+    def _shared(self, workers: Workers, pieces: Iterator[_Piece]) -> Iterator[Chunk]:
         shape, ahead = self.shaper.maps[0].shape, deque[_Piece]()
         task = _ReadPiece(self._format, self._options, self._max_row_bytes, shape, self._subjects.blank())
         for read in workers.map(task, _noted(pieces, ahead)):
             piece = ahead.popleft()
             stands = not self.shaper.mixed and all(found.shape == shape for found, _, _ in read.sightings)
-            if stands and not self._ids.knows(row.row_id for row in read.rows):
-                yield from self._taken(read, piece)
+            if stands and not self._ids.knows(read.rows.column("row_id")):
+                yield self._taken(read, piece)
             else:
                 yield from self._usable(self._records(piece))
 
-    def _usable(self, records: Iterable[Record]) -> Iterator[Row]:
-        return _usable_rows(records, self.shaper, self._ids, self._quarantine, self._subjects)
+    def _usable(self, records: Iterable[Record]) -> Iterator[Chunk]:
+        return chunked(_usable_rows(records, self.shaper, self._ids, self._quarantine, self._subjects))
 
     def _records(self, piece: _Piece) -> Iterator[Record]:
         return _records_of(piece, self._format, self._max_row_bytes, self._quarantine)
 
-    def _taken(self, read: _Read, piece: _Piece) -> Iterator[Row]:
-        """Yield the rows of a piece by the names that they have in the whole file."""
+    def _taken(self, read: _Read, piece: _Piece) -> PackedRows:
+        """Return the rows of a piece by the names that they have in the whole file."""
         self.shaper.add(read.sightings)
         self._subjects.add(read.passed_over, read.entries)
-        lines: list[bytes] = []
-        refused = iter([*read.refused, _Refused(-1, Malformed(0, "", ""))])
-        next_refused = next(refused)
-        for place, row in enumerate(read.rows):
-            while next_refused.place == place:
-                self._quarantine.refuse(next_refused.row)
-                next_refused = next(refused)
-            if self._ids.take(row.row_id, row.imported, row.line):
-                yield as_row(row)
-                continue
-            lines = lines or piece.data.split(b"\n")
-            values = StrictJson().parse(lines[row.line - piece.first_line].decode().removeprefix("\ufeff"))
-            yield as_row(row._replace(row_id=self._ids.name(values, row.line)))
-        while next_refused.place >= 0:
-            self._quarantine.refuse(next_refused.row)
-            next_refused = next(refused)
+        for row in read.refused:
+            self._quarantine.refuse(row)
+        ids, lines = read.rows.column("row_id"), read.rows.column("line")
+        again = [place for place, named in enumerate(zip(ids, lines, strict=True)) if not self._ids.take(*named)]
+        if not again:
+            return read.rows
+        contents, source = read.rows.batch["content"], piece.data.split(b"\n")
+        for place in again:
+            content = contents[place].as_py().encode()
+            if place in read.altered:
+                text = source[lines[place] - piece.first_line].decode().removeprefix("\ufeff")
+                content = canonical_json(StrictJson().parse(text))
+            ids[place] = self._ids.name_copy(content, lines[place])
+        return read.rows.renamed(ids)
 
 
 def _usable_rows(
@@ -174,12 +167,14 @@ def _usable_rows(
 def share_with(workers: Workers) -> Share:
     """Return what applies steps that look at one row at a time, in several processes."""
 
-    def share(steps: list[SanitizeStep], shape: Shape, tallies: list[Tally], rows: Iterable[Row]) -> Iterator[Row]:
-        batches: Iterable[list[Any]] = chain([[]], _batches(rows))  # an empty one: what a step reports of no rows
-        for left, counted in workers.map(_ApplySteps(steps, shape), batches):
+    def share(
+        steps: list[SanitizeStep], shape: Shape, tallies: list[Tally], chunks: Iterable[Chunk]
+    ) -> Iterator[Chunk]:
+        empty: list[Chunk] = [[]]  # what a step reports of no rows
+        for left, counted in workers.map(_ApplySteps(steps, shape), chain(empty, chunks)):
             for tally, part in zip(tallies, counted, strict=True):
                 tally.add(part)
-            yield from map(as_row, left)
+            yield left
 
     return share
 
@@ -193,15 +188,24 @@ class _ReadPiece:
     subjects: SubjectWatch
 
     def __call__(self, piece: _Piece) -> _Read:
-        shaper, ids = Shaper(self.options.columns, self.shape), RowIds(self.options.key)
-        rows: list[PackedRow] = []
-        quarantine, subjects = _Collected(rows), self.subjects.blank()
+        shaper, ids = Shaper(self.options.columns, self.shape), PieceIds(self.options.key)
+        quarantine, subjects = _Collected(), self.subjects.blank()
         last: list[dict[str, Any]] = [{}]
+        rows: list[Row] = []
+        contents: list[bytes] = []
+        altered: list[int] = []
         records = _remembered(_records_of(piece, self.format_name, self.max_row_bytes, quarantine), last)
         for row in _usable_rows(records, shaper, ids, quarantine, subjects):
-            content = ids.content if row.values == last[0] else b""  # most rows are kept as they came
-            rows.append(packed(row, self.shape, ids.digest, content))
-        return _Read(rows, quarantine.refused, shaper.seen(), subjects.passed_over, subjects.entries)
+            if row.values == last[0] and ids.content:  # most rows are kept as they came
+                contents.append(ids.content)
+            else:
+                altered.append(len(rows))
+                contents.append(canonical_json(row.values))
+            rows.append(row)
+        found = packed(rows, self.shape, contents)
+        return _Read(
+            found, frozenset(altered), quarantine.refused, shaper.seen(), subjects.passed_over, subjects.entries.read()
+        )
 
 
 @dataclass(frozen=True)
@@ -209,10 +213,9 @@ class _ApplySteps:
     steps: list[SanitizeStep]
     shape: Shape
 
-    def __call__(self, rows: list[Any]) -> tuple[list[PackedRow], list[Tally]]:
+    def __call__(self, chunk: Chunk) -> tuple[PackedRows, list[Tally]]:
         sanitation = Sanitation(self.steps, self.shape)
-        left = [row if isinstance(row, PackedRow) else packed(row, self.shape) for row in sanitation.run(iter(rows))]
-        return left, sanitation.tallies
+        return packed(sanitation.run(chunk), self.shape), sanitation.tallies
 
 
 def _records_of(piece: _Piece, format_name: str, max_row_bytes: int, quarantine: Quarantine) -> Iterator[Record]:
@@ -252,16 +255,3 @@ def _noted(pieces: Iterator[_Piece], ahead: deque[_Piece]) -> Iterator[_Piece]:
     for piece in pieces:
         ahead.append(piece)
         yield piece
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    held: list[Row] = []
-    size = 0
-    for row in rows:
-        held.append(row)
-        size += len(row.content) if isinstance(row, PackedRow) else 1000
-        if size >= _BATCH_CHARACTERS:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held

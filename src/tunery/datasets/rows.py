@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
 
 from tunery.datasets.quarantine import RowFault
+from tunery.datasets.seen import DIGEST_BYTES, Seen
 from tunery.kit.digests import canonical_json
 
-__all__ = ["Row", "RowIds"]
+__all__ = ["PieceIds", "Row", "RowIds"]
 
 _MAX_KEY = 256
+_STANDS = 0
+_BY_CONTENT = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,51 +52,61 @@ class RowIds:
     Args:
         key: The key column.
         taken: Ids of rows that stand already, which these rows come to.
+        folder: A private folder for what memory does not hold; none: the system's.
 
     Attributes:
         count: Rows named so far.
         content: Canonical JSON of the row named last, as it was imported; empty with a key.
-        digest: Of that content; empty with a key.
     """
 
-    def __init__(self, key: str | None, taken: Collection[str] = ()) -> None:
+    def __init__(self, key: str | None, taken: Iterable[str] = (), folder: Path | None = None) -> None:
         self.count = 0
-        self.content = self.digest = b""
+        self.content = b""
         self._key = key
-        self._taken = taken
-        self._lines: dict[str, int] = {}
-        self._copies: Counter[bytes] = Counter()
+        self._seen = Seen(folder)
+        for row_id in taken:
+            self._seen.add(self._digest(row_id), _STANDS)
 
     def knows(self, keys: Iterable[str]) -> bool:
         """Tell whether rows are named by a key, and any of these came before."""
-        return self._key is not None and any(key in self._lines or key in self._taken for key in keys)
+        return self._key is not None and any(self._seen.number(self._digest(key)) is not None for key in keys)
 
-    def take(self, row_id: str, digest: bytes, line: int) -> bool:
-        """Name a row as another process did, which knew a part of the file only; false: its content came before."""
-        if self._key is not None:
-            self._lines[row_id] = line
-        elif digest in self._copies or row_id in self._taken:
-            return False
-        else:
-            self._copies[digest] = 1
-        self.count += 1
-        return True
+    def take(self, row_id: str, line: int) -> bool:
+        """Name a row as another process did, which knew a part of the file only; false: the id was given before."""
+        new = self._seen.add(self._digest(row_id), line)
+        self.count += new
+        return new
 
     def name(self, values: dict[str, Any], line: int) -> str:
         """Return the id of an imported row. Raises: RowFault: its key is missing, no plain value, or not unique."""
-        row_id = self._by_content(values) if self._key is None else self._by_key(self._key, values, line)
-        self.count += 1
-        return row_id
+        if self._key is not None:
+            row_id = self._by_key(self._key, values, line)
+            self.count += 1
+            return row_id
+        self.content = canonical_json(values)
+        row_id = _digest_of(self.content, 0).hex()
+        return row_id if self.take(row_id, line) else self.name_copy(self.content, line)
 
-    def _by_content(self, values: dict[str, Any]) -> str:
-        content = self.content = canonical_json(values)
-        digest = self.digest = blake3(content).digest(16)
-        while True:
-            copy = self._copies[digest]
-            self._copies[digest] += 1
-            row_id = blake3(content + b"\n%d" % copy).hexdigest(16)
-            if row_id not in self._taken:
-                return row_id
+    def name_copy(self, content: bytes, line: int) -> str:
+        """Return the id of a row whose content came before: of the first copy that has none."""
+        known, free = 0, 1
+        while self._seen.number(_digest_of(content, free)) is not None:
+            known, free = free, 2 * free
+        while free - known > 1:  # copies have their ids one after the other
+            middle = (known + free) // 2
+            if self._seen.number(_digest_of(content, middle)) is None:
+                free = middle
+            else:
+                known = middle
+        digest = _digest_of(content, free)
+        self._seen.add(digest, line)
+        self.count += 1
+        return digest.hex()
+
+    def _digest(self, row_id: str) -> bytes:
+        if self._key is None and _BY_CONTENT.fullmatch(row_id):
+            return bytes.fromhex(row_id)
+        return blake3(row_id.encode("utf-8", "surrogatepass")).digest(DIGEST_BYTES)
 
     def _by_key(self, column: str, values: dict[str, Any], line: int) -> str:
         value = values.get(column)
@@ -101,9 +115,23 @@ class RowIds:
         key = str(value)
         if len(key) > _MAX_KEY:
             raise RowFault(f"the key is longer than {_MAX_KEY} characters")
-        if key in self._lines:
-            raise RowFault(f"the key {key[:80]!r} stands on line {self._lines[key]} already")
-        if key in self._taken:
+        digest = self._digest(key)
+        if (first := self._seen.number(digest)) == _STANDS:
             raise RowFault(f"the dataset has a row with the key {key[:80]!r} already; mode: merge replaces it")
-        self._lines[key] = line
+        if first is not None:
+            raise RowFault(f"the key {key[:80]!r} stands on line {first} already")
+        self._seen.add(digest, line)
         return key
+
+
+class PieceIds(RowIds):
+    """Names the rows of a piece of a file: each by its content as if it were the first, or by its key."""
+
+    def take(self, row_id: str, line: int) -> bool:
+        """Count a row; who knows the whole file tells whether it came before."""
+        self.count += 1
+        return True
+
+
+def _digest_of(content: bytes, copy: int) -> bytes:
+    return blake3(content + b"\n%d" % copy).digest(DIGEST_BYTES)

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunery.datasets.identifiers import ENTRY_BYTES
-from tunery.datasets.packed import PackedRow, packed
-from tunery.datasets.rows import Row
-from tunery.datasets.shapes import Shape
-from tunery.datasets.versions.row_files import StoredRow
+from tunery.datasets.packed import Chunk, PackedRows, packed
+from tunery.datasets.shapes import Shape, input_of
+from tunery.datasets.versions.row_files import StoredRow, rows_in, schema_of_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Staged", "stage_rows"]
 
-_BATCH_ROWS = 1024
-_COLUMNS = ("row_id", "line", "content", "input", "row_hash", "subjects")
-
 
 class Staged:
     """Rows in a staging file."""
 
-    def __init__(self, path: Path, count: int) -> None:
+    def __init__(self, path: Path, count: int, shape: Shape) -> None:
         self._path = path
         self._count = count
+        self._shape: Shape = shape
 
     def __len__(self) -> int:
         return self._count
@@ -39,15 +38,23 @@ class Staged:
     @property
     def inputs(self) -> Sequence[str]:
         """What a model is asked in each; read from the disk when asked for."""
-        return _Inputs(self._path)
+        return _Inputs(self._path, self._shape)
 
     def stored(self, splits: Iterable[str]) -> Iterator[StoredRow]:
         """Yield the rows as they are kept, each with its split."""
-        split = iter(splits)
+        for batch in self.batches(splits):
+            yield from rows_in(batch)
+
+    def batches(self, splits: Iterable[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the same as a file of rows has them, some at a time."""
+        import pyarrow as pa
+
+        schema, split = schema_of_rows(), iter(splits)
         for batch in self._batches():
-            columns = (batch[name].to_pylist() for name in ("row_id", "line", "content", "row_hash", "subjects"))
-            for row_id, line, content, row_hash, subjects in zip(*columns, strict=True):
-                yield StoredRow(row_id, next(split), line, content, _entries(subjects), row_hash)
+            columns = {name: batch[name] for name in ("row_id", "line", "row_hash")}
+            columns |= {"row": batch["content"], "subjects": _as_lists(batch["entries"])}
+            columns["split"] = pa.array(islice(split, batch.num_rows), pa.string(), size=batch.num_rows)
+            yield pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -57,44 +64,41 @@ class Staged:
 
 
 class _Inputs(Sequence[str]):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shape: Shape) -> None:
         import pyarrow as pa
 
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-            self._column = reader.read_all()["input"]
+            self._column = reader.read_all()["content"]
+        self._shape: Shape = shape
 
     def __len__(self) -> int:
         return len(self._column)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._column[index].as_py()
+        return input_of(self._shape, json.loads(self._column[index].as_py()))
 
 
-def stage_rows(path: Path, rows: Iterable[Row], shape: Shape) -> Staged:
+def stage_rows(path: Path, chunks: Iterable[Chunk], shape: Shape) -> Staged:
     """Write rows to a new file and return them as it holds them."""
     import pyarrow as pa
 
-    types = {"line": pa.int64(), "row_hash": pa.binary(32)}
-    schema = pa.schema([(name, types.get(name, pa.large_string())) for name in _COLUMNS])
     count = 0
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        held: list[tuple[Any, ...]] = []
-
-        def write() -> None:
-            writer.write_batch(pa.record_batch([list(column) for column in zip(*held, strict=True)], schema=schema))
-
-        for row in rows:
-            found = row if isinstance(row, PackedRow) else packed(row, shape)
-            held.append((found.row_id, found.line, found.content, found.asked, found.row_hash, found.subjects))
-            count += 1
-            if len(held) == _BATCH_ROWS:
-                write()
-                held.clear()
-        if held:
-            write()
-    return Staged(path, count)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, packed([], shape).batch.schema) as writer:
+        for chunk in chunks:
+            rows = chunk if isinstance(chunk, PackedRows) else packed(chunk, shape)
+            if len(rows):
+                writer.write_batch(rows.batch)
+            count += len(rows)
+    return Staged(path, count, shape)
 
 
-def _entries(hexed: str) -> tuple[bytes, ...]:
-    data = bytes.fromhex(hexed)
-    return tuple(data[start : start + ENTRY_BYTES] for start in range(0, len(data), ENTRY_BYTES))
+def _as_lists(entries: pa.Array) -> pa.Array:
+    """Return entries that stand one behind the other as lists of them."""
+    import numpy as np
+    import pyarrow as pa
+
+    _, bounds, data = entries.buffers()
+    ends = np.frombuffer(bounds, np.int32)[entries.offset : entries.offset + len(entries) + 1] // ENTRY_BYTES
+    kind = pa.binary(ENTRY_BYTES)
+    values = pa.Array.from_buffers(kind, int(ends[-1]), [None, data])
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)

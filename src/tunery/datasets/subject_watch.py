@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tunery.datasets.formats import Malformed
 from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, Identifiers
 from tunery.datasets.tables import ForgottenSubject
+from tunery.datasets.versions.subject_index import Records
 from tunery.errors import StaleState
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
@@ -28,7 +29,7 @@ class SubjectWatch:
         listed: That list's entries.
 
     Attributes:
-        entries: Entries of the subject index, and the lines of the source that they lead to.
+        entries: Records of the source's subject index: entries, and the lines that they lead to.
         passed_over: Rows that were left out, for they name someone who was erased.
         withheld: Pieces that are no rows whose text was withheld for the same reason.
     """
@@ -39,7 +40,7 @@ class SubjectWatch:
         forgotten: Sequence[Identifiers] = (),
         listed: set[bytes] | None = None,
     ) -> None:
-        self.entries: list[tuple[bytes, int]] = []
+        self.entries = Records()
         self.passed_over = self.withheld = 0
         self._identifiers = identifiers
         self._forgotten = forgotten
@@ -66,10 +67,10 @@ class SubjectWatch:
         """Return one that looks for the same people and has seen no row."""
         return SubjectWatch(self._identifiers, self._forgotten, self._listed)
 
-    def add(self, passed_over: int, entries: Sequence[tuple[bytes, int]]) -> None:
+    def add(self, passed_over: int, entries: bytes) -> None:
         """Add what another has seen."""
         self.passed_over += passed_over
-        self.entries += entries
+        self.entries.extend(entries)
 
     def check_current(self, session: TenantSession) -> None:
         """Raise StaleState if somebody was erased since the watch began: what it let in has to be looked at anew."""
@@ -82,7 +83,7 @@ class SubjectWatch:
             self.passed_over += 1
             return None
         entries = self._identifiers.of_row(values) if self._identifiers else []
-        self.entries += ((entry, line) for entry in entries)
+        self.entries.add(entries, line)
         return b"".join(entries).hex()
 
     def refused(self, row: Malformed) -> Malformed:
@@ -91,7 +92,7 @@ class SubjectWatch:
             self.withheld += 1
             return row._replace(text=_WITHHELD)
         if self._identifiers:
-            self.entries += ((entry, row.line) for entry in self._identifiers.of_text(row.text))
+            self.entries.add(self._identifiers.of_text(row.text), row.line)
         return row
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from pkgutil import iter_modules
 from time import perf_counter
@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from tunery.datasets.packed import Chunk, chunked
 from tunery.datasets.rows import Row
 from tunery.datasets.shapes import Shape, columns_of, texts_of
 from tunery.errors import TooLarge
@@ -71,10 +72,14 @@ class Tally:
 
     def count(self, row: Row, *reasons: str) -> None:
         """Count a row that was taken away or changed, and why."""
-        self.affected += 1
         self.counts.update(reasons)
+        self.count_named([row.row_id])
+
+    def count_named(self, row_ids: Sequence[str]) -> None:
+        """Count rows by their ids."""
+        self.affected += len(row_ids)
         if len(self.examples) < _EXAMPLES:
-            self.examples.append(row.row_id)
+            self.examples = [*self.examples, *row_ids][:_EXAMPLES]
 
     def add(self, later: Tally) -> None:
         """Add what was counted over the rows that come after these."""
@@ -172,6 +177,10 @@ class SanitizeStep(BaseModel):
         """Yield the rows that stay, in order, changed or not; keep their ids. Count what was affected."""
         raise NotImplementedError
 
+    def apply_to(self, chunks: Iterable[Chunk], shape: Shape, tally: Tally) -> Iterator[Chunk]:
+        """Do the same with rows that come some at a time."""
+        return chunked(self.apply(chain.from_iterable(chunks), shape, tally))
+
     def describe(self) -> str:
         """Say in a sentence what was done, for the provenance record."""
         raise NotImplementedError
@@ -183,7 +192,7 @@ SANITIZERS: Registry[type[SanitizeStep]] = Registry(
 """Every known step by name; a package adds its own by an entry point in the group ``tunery.sanitizer``."""
 
 
-Share: TypeAlias = Callable[[list[SanitizeStep], Shape, list[Tally], Iterable[Row]], Iterator[Row]]
+Share: TypeAlias = Callable[[list[SanitizeStep], Shape, list[Tally], Iterable[Chunk]], Iterator[Chunk]]
 """Applies steps to rows and adds to the tally of each."""
 
 
@@ -215,14 +224,18 @@ class Sanitation:
         self._steps = [(step.prepare(sources) if sources else step, Tally()) for step in steps]
         self._shape = shape
 
-    def run(self, rows: Iterable[Row], share: Share | None = None) -> Iterator[Row]:
-        """Yield the rows that are left after all steps.
+    def run(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows, given in order, that are left after all steps."""
+        return chain.from_iterable(self.run_chunks(chunked(rows)))
+
+    def run_chunks(self, chunks: Iterable[Chunk], share: Share | None = None) -> Iterator[Chunk]:
+        """Yield the rows that are left after all steps, some at a time.
 
         Args:
-            rows: In order.
+            chunks: The rows in order.
             share: Applies steps that look at one row at a time, in several processes; none: all is done in this one.
         """
-        passed = [_Timed(rows)]
+        passed = [_Timed(chunks)]
         for local, group in groupby(self._steps, lambda each: share is not None and each[0].row_local):
             together = [*group]
             if local and share is not None:
@@ -230,7 +243,7 @@ class Sanitation:
                 passed.append(_Timed(share([step for step, _ in together], self._shape, tallies, passed[-1])))
                 continue
             for step, tally in together:
-                passed.append(_Timed(step.apply(passed[-1], self._shape, tally), tally))
+                passed.append(_Timed(step.apply_to(passed[-1], self._shape, tally), tally))
         yield from passed[-1]
         for before, after in pairwise(passed):
             if after.tally is not None:
@@ -270,17 +283,17 @@ def _record(step: SanitizeStep, tally: Tally) -> PreprocessingStep:
 class _Timed:
     """Passes rows on and measures how long it waits for them."""
 
-    def __init__(self, rows: Iterable[Row], tally: Tally | None = None) -> None:
+    def __init__(self, chunks: Iterable[Chunk], tally: Tally | None = None) -> None:
         self.seconds = 0.0
         self.tally = tally
-        self._rows = iter(rows)
+        self._chunks = iter(chunks)
 
     def __iter__(self) -> _Timed:
         return self
 
-    def __next__(self) -> Row:
+    def __next__(self) -> Chunk:
         start = perf_counter()
         try:
-            return next(self._rows)
+            return next(self._chunks)
         finally:
             self.seconds += perf_counter() - start

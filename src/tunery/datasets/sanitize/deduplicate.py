@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, compress
+from operator import not_
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from tunery.datasets.packed import content_digest
+from tunery.datasets.packed import Chunk, PackedRows, chunked, content_digest
 from tunery.datasets.rows import Row
-from tunery.datasets.sanitize import SANITIZERS, SanitizeStep, Tally
+from tunery.datasets.sanitize import SANITIZERS, SanitizeStep, Sources, Tally
+from tunery.datasets.seen import Seen
 from tunery.datasets.shapes import Shape
 
 __all__ = ["Deduplicate"]
@@ -23,15 +27,29 @@ class Deduplicate(SanitizeStep):
 
     step: Literal["deduplicate"] = Field("deduplicate", description="Name of the step.")
 
+    _scratch: Path | None = PrivateAttr(None)
+
+    def prepare(self, sources: Sources) -> Deduplicate:
+        ready = self.model_copy()
+        ready._scratch = sources.scratch
+        return ready
+
     def apply(self, rows: Iterable[Row], shape: Shape, tally: Tally) -> Iterator[Row]:
-        seen: set[bytes] = set()
-        for row in rows:
-            digest = content_digest(row, shape)
-            if digest in seen:
-                tally.count(row)
+        return chain.from_iterable(self.apply_to(chunked(rows), shape, tally))
+
+    def apply_to(self, chunks: Iterable[Chunk], shape: Shape, tally: Tally) -> Iterator[Chunk]:
+        seen = Seen(self._scratch)
+        for chunk in chunks:
+            if isinstance(chunk, PackedRows):
+                ids, digests = chunk.column("row_id"), chunk.column("learned")
             else:
-                seen.add(digest)
-                yield row
+                ids, digests = [row.row_id for row in chunk], [content_digest(row, shape) for row in chunk]
+            first = [seen.add(digest) for digest in digests]
+            if all(first):
+                yield chunk
+            else:
+                tally.count_named([*compress(ids, map(not_, first))])
+                yield chunk.where(first) if isinstance(chunk, PackedRows) else [*compress(chunk, first)]
 
     def describe(self) -> str:
         return "Removed exact duplicates, the first of each kept"

@@ -23,6 +23,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunery.datasets.versions.subject_index import Records, records_of
 from tunery.errors import IntegrityError, SchemaNewer
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
 MEDIA_TYPE = "application/vnd.apache.parquet"
 SCHEMA = 1
 _GROUP_ROWS = 1 << 16
+_BATCH_ROWS = 1 << 12
 _GROUP_BYTES = 16 << 20
 _FILE_BYTES = 256 << 20
 
@@ -81,12 +83,12 @@ class RowFile:
     Attributes:
         path: Where it is.
         rows: Number of its rows by split.
-        subjects: Entries of the subject index and the numbers of their rows in the file.
+        subjects: Entries of the subject index and the numbers of their rows in the file, as records of it.
     """
 
     path: Path
     rows: dict[str, int]
-    subjects: list[tuple[bytes, int]]
+    subjects: Records
 
 
 def schema_of_rows() -> pa.Schema:
@@ -99,25 +101,25 @@ def schema_of_rows() -> pa.Schema:
     return pa.schema(fields, metadata={"tunery.schema": str(SCHEMA)})
 
 
-def write_row_files(folder: Path, rows: Iterable[StoredRow]) -> Iterator[RowFile]:
+def write_row_files(folder: Path, rows: Iterable[StoredRow] | Iterable[pa.RecordBatch]) -> Iterator[RowFile]:
     """Write rows to Parquet files of at most about 256 MiB in a folder; yield each when it stands.
 
     Whoever takes a file may delete it before asking for the next.
     """
     import pyarrow.parquet as pq
 
-    batches = _to_batches(rows)
-    batch = next(batches, None)
+    groups = _groups(rows)
+    group = next(groups, None)
     number = 0
-    while batch is not None:
+    while group is not None:
         path, counts = folder / f"rows-{number:05d}.parquet", Counter[str]()
-        subjects: list[tuple[bytes, int]] = []
+        subjects = Records()
         with path.open("wb") as file, pq.ParquetWriter(file, schema_of_rows(), **_WRITING) as writer:
-            while batch is not None:
-                writer.write_batch(batch, row_group_size=_GROUP_ROWS)
-                subjects += _subjects(batch, counts.total())
-                counts.update(batch.column("split").to_pylist())
-                batch = next(batches, None)
+            while group is not None:
+                writer.write_batch(group, row_group_size=_GROUP_ROWS)
+                subjects.extend(_subjects(group, counts.total()))
+                counts.update({each["values"]: each["counts"] for each in group["split"].value_counts().to_pylist()})
+                group = next(groups, None)
                 if file.tell() >= _FILE_BYTES:
                     break
         yield RowFile(path, dict(counts), subjects)
@@ -189,30 +191,58 @@ def _faults(name: str) -> Iterator[None]:
         raise IntegrityError(f"the dataset file {name} is damaged: {error}; restore it from a backup") from error
 
 
-def _subjects(batch: pa.RecordBatch, first: int) -> Iterator[tuple[bytes, int]]:
-    entries = batch.column("subjects")
-    for entry, row in zip(entries.flatten().to_pylist(), entries.value_parent_indices().to_pylist(), strict=True):
-        yield entry, first + row
+def _subjects(group: pa.RecordBatch, first: int) -> bytes:
+    import numpy as np
+
+    lists = group["subjects"]
+    entries, parents = lists.flatten(), lists.value_parent_indices().to_numpy() + first
+    data = np.frombuffer(entries.buffers()[1] or b"", np.uint8).reshape(-1, 20)
+    data = data[entries.offset : entries.offset + len(entries)]
+    return records_of(data, parents)
 
 
-def _to_batches(rows: Iterable[StoredRow]) -> Iterator[pa.RecordBatch]:
+def _groups(rows: Iterable[StoredRow] | Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in groups that end with the row that makes them large enough."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    held: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in _to_batches(rows):
+        while batch.num_rows:
+            sizes = np.cumsum(pc.binary_length(batch["row"]).to_numpy(), dtype=np.int64) + size
+            taken = min(int(np.searchsorted(sizes, _GROUP_BYTES)) + 1, _GROUP_ROWS - count, batch.num_rows)
+            held.append(batch.slice(0, taken))
+            batch, count, size = batch.slice(taken), count + taken, int(sizes[taken - 1])
+            if count >= _GROUP_ROWS or size >= _GROUP_BYTES:
+                yield pa.concat_batches(held)
+                held, count, size = [], 0, 0
+    if held:
+        yield pa.concat_batches(held)
+
+
+def _to_batches(rows: Iterable[StoredRow] | Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    held: list[StoredRow] = []
+    size = 0
+    for row in rows:
+        if not isinstance(row, StoredRow):
+            yield row
+            continue
+        held.append(row)
+        size += len(row.content)
+        if len(held) >= _BATCH_ROWS or size >= _GROUP_BYTES:
+            yield _to_batch(held)
+            held, size = [], 0
+    if held:
+        yield _to_batch(held)
+
+
+def _to_batch(rows: list[StoredRow]) -> pa.RecordBatch:
     import pyarrow as pa
 
     schema = schema_of_rows()
-    held: list[StoredRow] = []
-    size = 0
-
-    def batch() -> pa.RecordBatch:
-        hashes = [row.row_hash or hashlib.sha256(row.content.encode()).digest() for row in held]
-        columns: list[list[Any]] = [[r.row_id for r in held], [r.split for r in held], [r.line for r in held]]
-        columns += [hashes, [r.content for r in held], [r.subjects for r in held]]
-        return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
-
-    for row in rows:
-        held.append(row)
-        size += len(row.content)
-        if len(held) >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            yield batch()
-            held, size = [], 0
-    if held:
-        yield batch()
+    hashes = [row.row_hash or hashlib.sha256(row.content.encode()).digest() for row in rows]
+    columns: list[list[Any]] = [[r.row_id for r in rows], [r.split for r in rows], [r.line for r in rows]]
+    columns += [hashes, [r.content for r in rows], [r.subjects for r in rows]]
+    return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)

@@ -10,12 +10,22 @@ and goes with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-__all__ = ["MEDIA_TYPE", "RECORD_BYTES", "SubjectIndex", "build_index"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["MEDIA_TYPE", "RECORD_BYTES", "Records", "SubjectIndex", "build_index", "records_of"]
 
 MEDIA_TYPE = "application/x-tunery-subjects"
 RECORD_BYTES = 24
+
+_HELD_BYTES = 4 << 20
+_SORTED_BYTES = 64 << 20
+_PIECE_RECORDS = 1 << 16
 
 Read = Callable[[int, int], bytes]
 """Return so many bytes from a place on."""
@@ -23,11 +33,67 @@ Read = Callable[[int, int], bytes]
 
 def build_index(entries: Iterable[tuple[bytes, int]]) -> bytes:
     """Return the index of entries and the numbers of their rows."""
+    records = Records()
+    for entry, number in entries:
+        records.add([entry], number)
+    return b"".join(records.in_order())
+
+
+def records_of(entries: NDArray[np.uint8], numbers: NDArray[np.int64]) -> bytes:
+    """Return the records of entries, uint8 [entries, 20], and the numbers of their rows."""
     import numpy as np
 
-    records = b"".join(entry[4:] + entry[:4] + number.to_bytes(4, "big") for entry, number in entries)
-    words = np.frombuffer(records, ">u8").reshape(-1, 3)
-    return words[np.lexsort((words[:, 2], words[:, 1], words[:, 0]))].tobytes()
+    last = numbers.astype(">u4").view(np.uint8).reshape(-1, 4)
+    return np.concatenate([entries[:, 4:], entries[:, :4], last], axis=1).tobytes()
+
+
+def _in_order(records: bytes) -> bytes:
+    import numpy as np
+
+    words = np.frombuffer(records, ">u8").reshape(-1, RECORD_BYTES // 8)
+    order = np.lexsort(tuple(words[:, column].astype(np.uint64) for column in (2, 1, 0)))
+    return words[order].tobytes()
+
+
+class Records:
+    """Records of an index to be, in the order they came; many lie on the disk."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115 it lives as long as this
+
+    def __len__(self) -> int:
+        return self._file.tell() // RECORD_BYTES
+
+    def add(self, entries: Iterable[bytes], number: int) -> None:
+        """Add that entries lead to a row."""
+        last = number.to_bytes(4, "big")
+        self._file.write(b"".join(entry[4:] + entry[:4] + last for entry in entries))
+
+    def extend(self, records: bytes) -> None:
+        """Add records."""
+        self._file.write(records)
+
+    def read(self) -> bytes:
+        """Return all of them."""
+        return b"".join(self._pieces())
+
+    def in_order(self) -> Iterator[bytes]:
+        """Yield the index that they make, as much at a time as memory may hold."""
+        import numpy as np
+
+        parts = len(self) * RECORD_BYTES // _SORTED_BYTES + 1
+        for part in range(parts):
+            first, last = (((each << 64) + parts - 1) // parts for each in (part, part + 1))
+            chosen = []
+            for piece in self._pieces():
+                words = np.frombuffer(piece, ">u8").reshape(-1, RECORD_BYTES // 8)
+                chosen.append(words[(words[:, 0] >= np.uint64(first)) & (words[:, 0] <= np.uint64(last - 1))].tobytes())
+            yield _in_order(b"".join(chosen))
+
+    def _pieces(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while piece := self._file.read(_PIECE_RECORDS * RECORD_BYTES):
+            yield piece
 
 
 class SubjectIndex:

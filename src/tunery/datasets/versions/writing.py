@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -15,12 +16,15 @@ from tunery.datasets.versions.digests import digest_of_pairs
 from tunery.datasets.versions.log import LoggedFile
 from tunery.datasets.versions.row_files import MEDIA_TYPE, StoredRow, write_row_files
 from tunery.datasets.versions.subject_index import MEDIA_TYPE as INDEX_TYPE
-from tunery.datasets.versions.subject_index import build_index
+from tunery.datasets.versions.subject_index import Records
 from tunery.errors import StaleState
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["STEP", "Written", "list_files", "put_index", "put_rows", "write_version"]
 
@@ -52,7 +56,7 @@ def put_rows(
     ground: Ground,
     tenant_id: str,
     dataset_id: str,
-    rows: Iterable[StoredRow],
+    rows: Iterable[StoredRow] | Iterable[pa.RecordBatch],
     scratch: Path,
     first_sequence: int = 0,
     step: int = STEP,
@@ -63,7 +67,7 @@ def put_rows(
         ground: Where the store is.
         tenant_id: Whose rows these are.
         dataset_id: Of which dataset.
-        rows: In order.
+        rows: In order; rows, or batches of them as a file has them.
         scratch: An existing folder; one file of rows at a time lies in it.
         first_sequence: Place of the first file.
         step: From one file's place to the next one's.
@@ -80,9 +84,9 @@ def put_rows(
     return files
 
 
-def put_index(ground: Ground, tenant_id: str, entries: Sequence[tuple[bytes, int]]) -> str | None:
-    """Put a subject index into the store and return its digest; None where it would be empty."""
-    return ground.blobs.put(tenant_id, build_index(entries), INDEX_TYPE).digest if entries else None
+def put_index(ground: Ground, tenant_id: str, records: Records) -> str | None:
+    """Put a subject index of records into the store and return its digest; None where it would be empty."""
+    return ground.blobs.put(tenant_id, records.in_order(), INDEX_TYPE).digest if len(records) else None
 
 
 def write_version(ground: Ground, tenant_id: str, dataset_id: str, files: Sequence[DatasetFile]) -> Written:
