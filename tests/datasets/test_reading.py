@@ -12,7 +12,7 @@ import pytest
 
 from tunery.datasets import packed, reading, workers
 from tunery.datasets.build import build_rows
-from tunery.datasets.identifiers import Identifiers
+from tunery.datasets.identifiers import Identifiers, entries_for
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.subject_watch import SubjectWatch
@@ -37,8 +37,8 @@ def outcome(folder: Path, data: bytes, *, encoding: str | None = None, **options
         {"validation_split": 0, "test_split": 0, "on_error": "quarantine", "encoding": encoding} | options
     )
     quarantine = Quarantine(wish.on_error, aside)
-    identifiers, forgotten = (Identifiers(TenantSecret(1, bytes([n]) * 32)) for n in (1, 2))
-    subjects = SubjectWatch(identifiers, [forgotten], {*forgotten.of_text("p7@example.com")})
+    secret, forgotten = (TenantSecret(1, bytes([n]) * 32) for n in (1, 2))
+    subjects = SubjectWatch(Identifiers(), secret, [forgotten], {*entries_for("p7@example.com", [forgotten])})
     told: list[tuple[str, int]] = []
     try:
         built = build_rows(

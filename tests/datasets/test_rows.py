@@ -47,7 +47,7 @@ def test_a_key_column_names_its_rows() -> None:
     ids = RowIds("id")
     assert [ids.name({"id": "x-1"}, 1), ids.name({"id": 2}, 2)] == ["x-1", "2"]
     assert ids.count == 2
-    with pytest.raises(RowFault, match="the key 'x-1' stands on line 1 already"):
+    with pytest.raises(RowFault, match="its key stands on line 1 already"):
         ids.name({"id": "x-1"}, 3)
 
 

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from tunery.audit import AuditEntry
 from tunery.client import Client
-from tunery.errors import InvalidInput, NotFound
+from tunery.errors import EXIT_CODES, InvalidInput, NotFound, TuneryError
 from tunery.platform.db import Database
+from tunery.platform.http import ROUTES
 
 
 @pytest.fixture
@@ -267,3 +268,44 @@ def test_dat_14_the_metadata_of_datasets_is_a_table(client: Client) -> None:
     assert Dataset.__tablename__ == "datasets"
     columns = {"id", "tenant_id", "name", "description", "current_version", "created_by", "created_at", "updated_at"}
     assert columns <= set(Dataset.__table__.columns.keys())
+
+
+def test_whoever_asks_for_a_dataset_of_which_nothing_is_left_is_told_so(
+    client: Client, tunery: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"id": "jane@example.com", "text": "of jane@example.com"}) + "\n")
+    options = {"validation_split": 0, "test_split": 0, "key": "id"}
+    client.jobs.wait(client.datasets.import_(tmp_path / "rows.jsonl", name="of-one", options=options).job_id)
+    delete = client.datasets.delete_rows("of-one", ["jane@example.com"])
+    assert "all rows of the dataset" in str(client.jobs.wait(delete.job_id).error)
+    client.compliance.validate("of-one")
+    assert client.jobs.wait(client.subjects.erase("jane@example.com").job_id).status == "succeeded"
+    bodies = {
+        "datasets.delete_rows": {"rowIds": ["0"]},
+        "datasets.restore": {"version": "1"},
+        "datasets.tag": {"tag": "first"},
+        "runs.create": {"name": "x", "dataset": "of-one", "base": "none"},
+        "evaluations.create": {"modelVersionId": "none", "dataset": "of-one"},
+        "compliance.validate": {"datasetId": "of-one"},
+        "compliance.attest": {"rule": "GDPR-17", "dataset": "of-one", "statement": "nothing is there"},
+        "datasets.query": {"sql": 'select * from "of-one"'},
+    }
+    answers = {}
+    for name, spec in ROUTES:
+        if name in bodies or "/datasets/{name}" in spec.full_path:
+            path = spec.full_path.replace("{name}", "of-one")
+            try:
+                client.transport.call(spec.method, path, body=bodies.get(name))
+                answers[name] = "ok"
+            except TuneryError as error:
+                answers[name] = error.code
+    assert {name for name, answer in answers.items() if answer == "ok"} == {"datasets.get", "datasets.versions"}
+    assert {*answers.values()} <= {"ok", "erased", "not_found"}, answers
+    assert client.compliance.reports("of-one")[0].stale
+    code, _, told = tunery("datasets", "compact", "of-one")
+    assert (code, "nothing is left of it" in told) == (EXIT_CODES["not_found"], True)
+    database = Database(client.settings.effective_database_url)
+    with database.system_session("a test looks for a name") as session:
+        jobs = session.execute(sa.text("select payload, error, result, progress from jobs")).all()
+    database.close()
+    assert "jane@" not in str(jobs)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
-import random
+import threading
 import zlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from tests.datasets.test_imports import context_of, newest, wish_for
+from tests.datasets.test_imports import context_of, wish_for
 from tests.datasets.versions.test_changes import contents, imported
 from tests.datasets.versions.test_subjects import WHOLE, people
-from tests.faults import ROUNDS
+from tests.registry.conftest import Shelf
+from tests.registry.folders import make_adapter_folder
 from tunery.audit.tables import AuditEntry
 from tunery.datasets.imports import execute_import
 from tunery.datasets.operations import list_versions, resolve_version, rows_of, tag_version
 from tunery.datasets.tables import DatasetVersion
-from tunery.datasets.versions.changing import delete_rows
+from tunery.datasets.versions.changing import compact_dataset, delete_rows, restore_version
 from tunery.datasets.versions.contents import files_of
 from tunery.datasets.versions.recording import Change, record_version
 from tunery.datasets.versions.row_files import read_batches, rows_in
@@ -37,13 +39,19 @@ from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job
 from tunery.promotion.operations import promote_version
 from tunery.promotion.schemas import Promotion
+from tunery.registry.holds import decide_hold, place_hold
+from tunery.registry.operations import prepare_version, register_version
+from tunery.registry.operations import resolve_version as resolve_model
 from tunery.registry.operations.keys import public_key
+from tunery.registry.schemas import ArtifactFile, RegisterVersion
 from tunery.registry.signing import open_statement
-from tunery.registry.tables import Model, ModelVersion
+from tunery.registry.tables import Model, ModelHold, ModelVersion
 from tunery.subjects import operations
 from tunery.subjects.jobs import erase_subject
 from tunery.subjects.operations import decide, get_erasure, start_erasure
 from tunery.subjects.schemas import Decision, EraseWish, Trace
+from tunery.training.consumed import consumed_bits
+from tunery.training.runs import _keep
 from tunery.training.tables import TrainingRun
 
 
@@ -100,35 +108,6 @@ def _made(actor: Actor) -> dict[str, Any]:
     return {"manifest": manifest, "manifest_digest": "0" * 64, "signature": {}, "size_bytes": 0, "details": {}} | {
         "created_by": actor.name
     }
-
-
-@pytest.mark.parametrize("seed", range(1 + ROUNDS))
-def test_a_trace_names_exactly_what_a_search_of_everything_finds(ground: Ground, actor: Actor, seed: int) -> None:
-    rng = random.Random(seed)
-    everyone = people(60)
-    imported(ground, actor, everyone[:40], **WHOLE)
-    for part in (everyone[40:50], everyone[50:]):
-        imported(ground, actor, part, "append", **WHOLE)
-    ids = [*contents(ground, newest(ground, actor))]
-    delete_rows(context_of(ground, actor), "things", rng.sample(ids, 5))
-    with ground.database.session(actor.tenant_id, read_only=True) as session:
-        versions = [*reversed(list_versions(session, "things"))]
-    held = {version.reference: contents(ground, version) for version in versions}
-    took: dict[str, tuple[DatasetVersion, set[str]]] = {}
-    for number in range(8):
-        version = rng.choice(versions)
-        took[f"m{number}"] = version, {row_id for row_id in held[version.reference] if rng.random() < 0.4}
-        model_of(ground, actor, *took[f"m{number}"], f"m{number}")
-    for number in rng.sample(range(60), 8):
-        trace = traced(ground, actor, f"p{number}@example.com")
-        mine = [row_id for row_id in ids if f"p{number}@example.com" in held[versions[-2].reference][row_id]]
-        assert [row.row_id for row in trace.rows] == mine
-        assert [row.versions for row in trace.rows] == [
-            [reference for reference, rows in held.items() if row_id in rows] for row_id in mine
-        ]
-        saw = sorted(name for name, (_, consumed) in took.items() if {*mine} & consumed)
-        assert [name.split(" ")[0] for name in names(trace, "run")] == saw
-        assert names(trace, "model_version") == [f"{name}:1.0.0" for name in saw]
 
 
 def test_a_run_that_cannot_tell_is_named_as_such(ground: Ground, actor: Actor) -> None:
@@ -357,3 +336,110 @@ def test_a_second_person_set_aside_from_the_same_file_is_gone_with_the_first(gro
     imported(ground, actor, rows, on_error="quarantine", **WHOLE)
     erased(ground, actor, "p3@example.com")
     assert "x9@example.com" not in everything(ground, actor)
+
+
+def holds_of(ground: Ground, version: ModelVersion) -> list[str]:
+    with ground.database.session(version.tenant_id, read_only=True) as session:
+        return [*session.scalars(sa.select(ModelHold.cause).where(ModelHold.version_id == version.id))]
+
+
+def run_named(ground: Ground, actor: Actor, name: str) -> TrainingRun:
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        return session.scalars(sa.select(TrainingRun).where(TrainingRun.name == name)).one()
+
+
+def test_models_that_come_of_a_run_or_a_model_after_the_decision_are_on_hold_too(
+    ground: Ground, actor: Actor, tmp_path: Path
+) -> None:
+    version, shelf = imported(ground, actor, people(10), **WHOLE), Shelf(ground, actor, tmp_path)
+    shelf.base()
+    model_of(ground, actor, version, {*contents(ground, version)}, "late")
+    cause = f"erasures/{erased(ground, actor, 'p3@example.com')['erasure']}"
+    prepared = prepare_version(ground, actor.tenant_id, make_adapter_folder(tmp_path / "late", 7))
+    with ground.database.session(actor.tenant_id) as session:
+        run = session.scalars(sa.select(TrainingRun).where(TrainingRun.name == "late")).one()
+        wish = RegisterVersion(files=[ArtifactFile(path=path, digest=blob.digest) for path, blob in prepared.files])
+        base = resolve_model(session, "small")
+        made = register_version(session, ground, actor, "tardy", wish, prepared, base=base, run_id=run.id)
+        place_hold(session, actor, base, "erasures/another", "it is to be decided")
+    derived, (excepted,) = shelf.adapter(seed=3), holds_of(ground, base)
+    assert holds_of(ground, made) == [cause]
+    assert holds_of(ground, derived) == [excepted] == ["erasures/another"]
+    with ground.database.session(actor.tenant_id) as session:
+        hold = session.scalars(sa.select(ModelHold).where(ModelHold.version_id == base.id)).one()
+        decide_hold(session, actor, hold, "exception", "it is of public record")
+    assert holds_of(ground, shelf.adapter(seed=4)) == []
+
+
+def test_a_model_that_is_registered_while_an_erasure_is_decided_is_on_hold(
+    ground: Ground, actor: Actor, tmp_path: Path
+) -> None:
+    version, shelf = imported(ground, actor, people(10), **WHOLE), Shelf(ground, actor, tmp_path)
+    shelf.base()
+    model_of(ground, actor, version, {*contents(ground, version)}, "run")
+    run_id = run_named(ground, actor, "run").id
+    prepared = prepare_version(ground, actor.tenant_id, make_adapter_folder(tmp_path / "late", 7))
+    wish = RegisterVersion(files=[ArtifactFile(path=path, digest=blob.digest) for path, blob in prepared.files])
+    other = threading.Thread(target=erased, args=(ground, actor, "p3@example.com"))
+    with ground.database.session(actor.tenant_id) as session:
+        base = resolve_model(session, "small")
+        made = register_version(session, ground, actor, "tardy", wish, prepared, base=base, run_id=run_id)
+        link(session, Node("run", run_id), Node("model_version", made.id, made.reference), "produced_by")
+        other.start()
+        other.join(0.3)
+    other.join()
+    assert len(holds_of(ground, made)) == 1
+
+
+def test_a_run_that_ends_after_the_decision_cannot_tell_what_it_took_in(
+    ground: Ground, actor: Actor, tmp_path: Path
+) -> None:
+    version = imported(ground, actor, people(10), **WHOLE)
+    model_of(ground, actor, version, None, "running")
+    run = run_named(ground, actor, "running")
+    work = ground.settings.folder("runs", run.id, "rows")
+    (work / "train.jsonl").write_text("p3@example.com")
+    steps = tmp_path / "row_ids.jsonl"
+    steps.write_text(json.dumps({"row_ids": [*contents(ground, version)]}))
+    bits = consumed_bits(ground, actor.tenant_id, version.id, steps)  # as they were before the erasure
+    erased(ground, actor, "p3@example.com")
+    assert not work.exists()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tunery.training.runs.consumed_bits", lambda *_: bits)
+        _keep(context_of(ground, actor), run, {"output_dir": tmp_path, "files": [], "row_ids_path": steps})
+    [seen] = [one for one in traced(ground, actor, "p4@example.com").seen_by if one.kind == "run"]
+    assert (seen.id, seen.saw) == (run.id, "unknown")
+
+
+def test_versions_with_rows_that_were_not_looked_at_are_named_wherever_the_rows_go(
+    ground: Ground, actor: Actor
+) -> None:
+    imported(ground, actor, people(5), **WHOLE)
+    imported(ground, actor, people(8)[5:], "append", subject_index=False, **WHOLE)
+    imported(ground, actor, people(12)[8:], "append", **WHOLE)
+    assert traced(ground, actor, "p1@example.com").not_indexed == ["things:2", "things:3"]
+    compact_dataset(context_of(ground, actor), "things")
+    envelope = json.loads(ground.blobs.read(actor.tenant_id, erased(ground, actor, "p1@example.com")["certificate"]))
+    predicate = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
+    assert predicate["notIndexed"] == [
+        "things:6",
+        "things:7",
+        "things:8",
+    ]  # what is left of 2, 3 and 4
+
+
+def test_a_dataset_of_which_nothing_is_left_says_so(ground: Ground, actor: Actor) -> None:
+    first = imported(ground, actor, people(6)[4:], **WHOLE)
+    imported(ground, actor, people(1), **WHOLE)
+    erased(ground, actor, "p0@example.com")
+    for change in (
+        lambda context: compact_dataset(context, "things"),
+        lambda context: delete_rows(context, "things", ["x"]),
+        lambda context: execute_import(
+            context, wish_for(ground, actor, people(3)[2:]).model_copy(update={"mode": "append"})
+        ),
+    ):
+        with pytest.raises(Erased, match="things:2 held rows that were erased, and nothing is left of it"):
+            change(context_of(ground, actor))
+    restored = restore_version(context_of(ground, actor), "things:1")
+    assert contents(ground, restored) == contents(ground, first)

@@ -29,7 +29,7 @@ def trace(identifier: Identifier) -> Output:
     seen = table(found.seen_by, "kind", "name", "saw", "by", "at", empty="nothing saw such a row")
     sources = [{"source": digest, "lines": lines} for digest, lines in found.sources.items()]
     lines = table(sources, "source", "lines", empty="no source file names this person")
-    notes = [f"Without a subject index, so nothing is known of it: {name}" for name in found.not_indexed]
+    notes = [f"It has rows without a subject index, of which nothing is known: {name}" for name in found.not_indexed]
     parts = [part.shown for part in (seen, lines) if part.shown is not None]
     return Output(plain(found), rows.shown, [*parts, *notes])
 

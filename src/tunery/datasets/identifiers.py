@@ -7,22 +7,35 @@ it can try all telephone numbers, so asking is a permission of its own, limited 
     version of the spelling 2 bytes
     HMAC-SHA256             16 bytes, of class, a zero byte and the identifier in its one spelling
 
-All numbers of documents, cards and accounts are one class: whoever asks by a number need not say whose kind it is.
+New entries are made with the newest key and spelling. What is asked for is asked with every one that is live, for
+indexes and the list of the forgotten keep entries of their time. All numbers of documents, cards and accounts are one
+class: whoever asks by a number need not say whose kind it is.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from tunery.datasets.pii import DETECTORS, Detector
 from tunery.datasets.pii.normalizing import NORMALIZER_VERSION, normalize
 from tunery.errors import InvalidInput
 from tunery.platform.blobs.tenant_secrets import TenantSecret
 
-__all__ = ["DECLARED", "ENTRY_BYTES", "FORGOTTEN", "PURPOSE", "Identifiers", "entries_for", "texts_in"]
+__all__ = [
+    "DECLARED",
+    "ENTRY_BYTES",
+    "FORGOTTEN",
+    "PURPOSE",
+    "SPELLINGS",
+    "Identifier",
+    "Identifiers",
+    "entries_for",
+    "entries_of",
+    "texts_in",
+]
 
 ENTRY_BYTES = 20
 PURPOSE = "subjects"
@@ -37,52 +50,70 @@ _CLASSES = ("EMAIL", "PHONE", "IP_ADDRESS", "CRYPTO_ADDRESS")
 _ABOUT_NOBODY = frozenset({"DATE_OF_BIRTH", "URL_CREDENTIALS"})
 _REGIONS = ("US", "GB", "DE", "FR", "IN", "BR")
 
+Identifier: TypeAlias = tuple[str, str]
+"""Its class, and how it is written."""
+
 
 class Identifiers:
     """Finds the identifiers of rows.
 
     Args:
-        secret: The key that entries are made with.
         columns: Columns of the source that name a person, whatever they hold.
     """
 
-    def __init__(self, secret: TenantSecret, columns: tuple[str, ...] = ()) -> None:
-        self._secret = secret
+    def __init__(self, columns: tuple[str, ...] = ()) -> None:
         self._columns = columns
-        self._detector = _patterns()
 
-    def of_row(self, values: dict[str, Any]) -> list[bytes]:
-        """Return the entries of an imported row, each once."""
-        found = {identifier for text in texts_in(values) for identifier in self._in_text(text)}
+    def in_row(self, values: dict[str, Any]) -> set[Identifier]:
+        """Return the identifiers in an imported row."""
+        found = {identifier for text in texts_in(values) for identifier in self._found(text)}
         for column in self._columns:
-            found |= {(DECLARED, told) for text in texts_in(_plain(values.get(column))) if (told := _declared(text))}
-        return [_entry(self._secret, *identifier) for identifier in sorted(found)]
+            found |= {(DECLARED, text) for text in texts_in(_plain(values.get(column)))}
+        return found
 
-    def of_text(self, text: str) -> list[bytes]:
-        """Return the entries of a text that is no row."""
-        return [_entry(self._secret, *identifier) for identifier in sorted({*self._in_text(text)})]
+    def in_text(self, text: str) -> set[Identifier]:
+        """Return the identifiers in a text that is no row."""
+        return {*self._found(text)}
 
-    def _in_text(self, text: str) -> Iterator[tuple[str, str]]:
-        for found in self._detector.find(text):
+    def _found(self, text: str) -> Iterator[Identifier]:
+        for found in _patterns().find(text):
             if found.kind not in _ABOUT_NOBODY:
-                spelling = normalize(found.kind, text[found.start : found.end], _REGIONS)
-                yield found.kind if found.kind in _CLASSES else _NUMBER, spelling
+                yield found.kind if found.kind in _CLASSES else _NUMBER, text[found.start : found.end]
 
 
-def entries_for(identifier: str, secrets: list[TenantSecret]) -> list[bytes]:
-    """Return every entry that an identifier may have: by each key, as each class it can be of.
+def entries_of(
+    found: Iterable[Identifier], secrets: Iterable[TenantSecret], versions: Iterable[int] | None = None
+) -> list[bytes]:
+    """Return the entries of identifiers, each once.
+
+    Args:
+        found: The identifiers; what has no letter and no digit has no entry.
+        secrets: The keys that entries are made with.
+        versions: The spellings, by their versions; None: the newest alone.
+    """
+    wanted = [max(SPELLINGS)] if versions is None else [*versions]
+    spelled = {
+        (version, kind, spelling)
+        for kind, text in {*found}
+        for version in wanted
+        if (spelling := SPELLINGS[version](kind, text))
+    }
+    return sorted({_entry(secret, *each) for secret in secrets for each in spelled})
+
+
+def entries_for(identifier: str, secrets: Iterable[TenantSecret]) -> list[bytes]:
+    """Return every entry that an identifier may have: by each key and spelling, as each class it can be of.
 
     Raises: InvalidInput: it is white space.
     """
     if not _declared(identifier):
         raise InvalidInput("an identifier has letters or digits; nobody is called by white space")
-    spelled = {(DECLARED, _declared(identifier))}
-    if "@" in (email := normalize("EMAIL", identifier)):
-        spelled.add(("EMAIL", email))
+    classes: tuple[str, ...] = ()
+    if "@" in normalize("EMAIL", identifier):
+        classes = ("EMAIL",)
     elif any(map(str.isdigit, identifier)):
         classes = (*_CLASSES[1:], _NUMBER)
-        spelled |= {(each, spelling) for each in classes if (spelling := normalize(each, identifier, _REGIONS))}
-    return [_entry(secret, *each) for secret in secrets for each in sorted(spelled)]
+    return entries_of({(each, identifier) for each in (DECLARED, *classes)}, secrets, SPELLINGS)
 
 
 def texts_in(values: Any) -> Iterator[str]:
@@ -108,8 +139,17 @@ def _declared(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _entry(secret: TenantSecret, kind: str, spelling: str) -> bytes:
-    head = secret.version.to_bytes(2, "big") + int(NORMALIZER_VERSION).to_bytes(2, "big")
+def _spelled(kind: str, text: str) -> str:
+    return _declared(text) if kind == DECLARED else normalize(kind, text, _REGIONS)
+
+
+SPELLINGS: dict[int, Callable[[str, str], str]] = {int(NORMALIZER_VERSION): _spelled}
+"""By its version, what returns the one spelling of an identifier of a class. An older one stays as long as an index or
+the list of the forgotten may hold an entry of its."""
+
+
+def _entry(secret: TenantSecret, version: int, kind: str, spelling: str) -> bytes:
+    head = secret.version.to_bytes(2, "big") + version.to_bytes(2, "big")
     return head + hmac.digest(secret.key, f"{kind}\0{spelling}".encode("utf-8", "surrogatepass"), "sha256")[:16]
 
 

@@ -12,7 +12,7 @@ import sqlalchemy.exc
 from tunery.datasets.build import Built, Standing, Watch, build_rows
 from tunery.datasets.formats import guess_format
 from tunery.datasets.licensing.expressions import license_of_card
-from tunery.datasets.operations import newest_version
+from tunery.datasets.operations import resolve_version
 from tunery.datasets.origins import Account, Origin
 from tunery.datasets.provenance import record_of_import
 from tunery.datasets.quarantine import Quarantine
@@ -90,9 +90,8 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
         dataset = _dataset(session, context, wish)
         if (done := _version(session, dataset, import_id)) is not None:
             return done
-        parent = (
-            None if wish.mode == "replace" else newest_version(session, dataset) if dataset.current_version else None
-        )
+        stands = wish.mode != "replace" and dataset.current_version
+        parent = resolve_version(session, dataset.name) if stands else None
         standing = files_of(session, parent) if parent else []
     # A worker that was taken over may still be at it, so each attempt has a folder of its own.
     with scratch_folder(context.ground.settings, "import") as scratch:
@@ -100,7 +99,7 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
             context.ground, context.tenant_id, wish.options.subject_columns, indexed=wish.options.subject_index
         )
         built = _build(context, wish, _standing(context, wish, parent), subjects, scratch)
-        files = _files(context, dataset.id, wish.mode, standing, built, scratch)
+        files = _files(context, dataset.id, wish, standing, built, scratch)
         written = write_version(context.ground, context.tenant_id, dataset.id, files)
         columns = {
             "shape": built.shape,
@@ -117,9 +116,10 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
         dataset = _dataset(session, context, wish)
         if (done := _version(session, dataset, import_id)) is not None:
             return done
-        subjects.check_current(session)
         change = Change(kind, import_id, parent, source, columns)
-        return record_version(session, context.actor, dataset, written, change)
+        version = record_version(session, context.actor, dataset, written, change)
+        subjects.check_current(session)  # last: all locks are waited for
+        return version
 
 
 def _standing(context: JobContext, wish: DatasetImport, parent: DatasetVersion | None) -> Standing:
@@ -135,16 +135,16 @@ def _standing(context: JobContext, wish: DatasetImport, parent: DatasetVersion |
 
 
 def _files(
-    context: JobContext, dataset_id: str, mode: str, standing: list[DatasetFile], built: Built, scratch: Path
+    context: JobContext, dataset_id: str, wish: DatasetImport, standing: list[DatasetFile], built: Built, scratch: Path
 ) -> list[DatasetFile]:
     where = context.ground, context.tenant_id, dataset_id
-    watch = _watch(context)
-    if mode != "merge":
-        return [*standing, *put_rows(*where, built.batches(watch), scratch, after(standing))]
+    watch, indexed = _watch(context), wish.options.subject_index
+    if wish.mode != "merge":
+        return [*standing, *put_rows(*where, built.batches(watch), scratch, after(standing), indexed=indexed)]
     merged = {row.row_id: row for row in built.rows(watch)}
-    kept, found = replace_rows(*where, standing, merged, scratch)
+    kept, found = replace_rows(*where, standing, merged, scratch, indexed=indexed)
     new: Iterable[Any] = (row for row_id, row in merged.items() if row_id not in found)
-    return [*kept, *put_rows(*where, new, scratch, after(kept))]
+    return [*kept, *put_rows(*where, new, scratch, after(kept), indexed=indexed)]
 
 
 def _build(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tunery.datasets.imports import execute_fetch, execute_import
+from tunery.datasets.row_names import namer
 from tunery.datasets.sources import HubSource
 from tunery.datasets.sources.hub import pin_source
 from tunery.datasets.tables import DatasetVersion
@@ -36,8 +37,9 @@ def fetch_dataset(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
 
 @job("datasets.delete_rows")
 def delete(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
-    """Make a version without the rows that the payload names."""
-    return _told(delete_rows(context, payload["dataset"], payload["rowIds"]))
+    """Make a version without the rows that the payload names, not by their ids."""
+    named = namer(context.ground, context.tenant_id, payload["key"])
+    return _told(delete_rows(context, payload["dataset"], payload["rows"], named))
 
 
 @job("datasets.restore")

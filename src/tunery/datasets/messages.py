@@ -77,8 +77,7 @@ def _message(number: int, item: Any) -> dict[str, Any]:
         raise RowFault(f"message {number} is not an object with role and content")
     role = item.get("role", item.get("from"))
     if not isinstance(role, str) or role not in _ROLES:
-        known = ", ".join(_ROLES)
-        raise RowFault(f"message {number} has the role {str(role)[:40]!r}; use one of {known}")
+        raise RowFault(f"message {number} has a role that is none of {', '.join(_ROLES)}")
     content, role = item.get("content", item.get("value")), _ROLES[role]
     if item.keys() == _PLAIN and isinstance(content, str) and content.strip():
         return item if item["role"] == role else {"role": role, "content": content}
@@ -116,7 +115,7 @@ def _call(number: int, item: Any) -> dict[str, Any]:
     call = _named(f"message {number}: tool call", 1, item)
     arguments = _parsed(call["function"].get("arguments"))
     if not isinstance(arguments, dict) and arguments is not None:
-        raise RowFault(f"message {number}: the arguments of {call['function']['name'][:40]!r} are no JSON object")
+        raise RowFault(f"message {number}: the arguments of a call are no JSON object")
     call["function"] = call["function"] | {"arguments": arguments or {}}
     return call
 

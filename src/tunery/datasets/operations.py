@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def get_dataset(session: TenantSession, name: str) -> Dataset:
 
 
 def newest_version(session: TenantSession, dataset: Dataset) -> DatasetVersion:
-    """Return the newest version of a dataset that has one."""
+    """Return the newest version of a dataset that has one, be it erased; ``resolve_version`` gives one with rows."""
     statement = sa.select(DatasetVersion).where(
         DatasetVersion.dataset_id == dataset.id, DatasetVersion.version == dataset.current_version
     )
@@ -80,7 +81,7 @@ def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
     """Return the version that a reference names.
 
     ``name`` is the newest, ``name:2`` the second, ``name:gold`` the one with that tag, ``name@2026-11-20T10:00:00Z``
-    the newest of that time; an id is a version's own.
+    the newest of that time, or what is left of it; an id is a version's own.
 
     Raises:
         NotFound: There is no such version. Erased: it was erased; the message names its successor.
@@ -88,7 +89,7 @@ def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
     version = _find_version(session, reference)
     if version.status == "erased":
         successor = session.get(DatasetVersion, version.successor_id) if version.successor_id else None
-        follows = f"; {successor.reference} is what is left of it" if successor else ""
+        follows = f"; {successor.reference} is what is left of it" if successor else ", and nothing is left of it"
         raise Erased(f"{version.reference} held rows that were erased{follows}")
     return version
 
@@ -110,8 +111,7 @@ def _find_version(session: TenantSession, reference: str) -> DatasetVersion:
         raise NotFound(f"there is no dataset {reference[:120]!r}") from error
     versions = list_versions(session, wanted.name)
     if moment:
-        at = parse_time(moment)
-        versions = [row for row in versions if row.created_at <= at]
+        versions = _of_time(versions, parse_time(moment))
     tagged = (
         sa.select(DatasetTag.version_id).where(
             DatasetTag.dataset_id == versions[0].dataset_id, DatasetTag.name == wanted.version
@@ -125,6 +125,19 @@ def _find_version(session: TenantSession, reference: str) -> DatasetVersion:
         if wanted.version == str(row.version) or row.id == tag or (wanted.version is None and meant):
             return row
     raise NotFound(f"there is no dataset version {reference!r}; `tunery datasets versions {wanted.name}` lists them")
+
+
+def _of_time(versions: list[DatasetVersion], at: datetime) -> list[DatasetVersion]:
+    """Return what is left of the versions of a time, the newest first: a successor is as old as what it follows."""
+    by_id = {row.id: row for row in versions}
+    following = {row.successor_id for row in versions}
+    found = []
+    for row in versions:
+        if row.id not in following and row.created_at <= at:
+            while row.successor_id:
+                row = by_id[row.successor_id]
+            found.append(row)
+    return found
 
 
 def tag_version(session: TenantSession, actor: Actor, reference: str, name: str) -> DatasetVersion:

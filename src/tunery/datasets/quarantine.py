@@ -18,7 +18,7 @@ OnError = Literal["stop", "quarantine"]
 
 
 class RowFault(ValueError):
-    """A row that was read but cannot be used; the text is the reason."""
+    """A row that was read but cannot be used; the text is the reason. It carries no value of the row: it is kept."""
 
 
 class Quarantine:

@@ -14,6 +14,7 @@ from tunery.datasets.inspection import Findings
 from tunery.datasets.provenance import provenance_of
 from tunery.datasets.publishing.card import card_of
 from tunery.datasets.publishing.croissant import zip_croissant
+from tunery.datasets.row_names import names_of
 from tunery.datasets.versions.diffing import diff_versions
 from tunery.datasets.views import (
     CardView,
@@ -57,8 +58,9 @@ def fetch_dataset(call: Call, body: DatasetFetch) -> JobStarted:
 @route("datasets.delete_rows", "POST", "/datasets/{name}/delete-rows", permission="datasets:create", status=202)
 def delete_rows(call: Call, name: str, body: DatasetDeleteRows) -> JobStarted:
     """Make a version without some rows, as a durable job; older versions keep them."""
-    dataset = operations.get_dataset(call.session, name)
-    return _start(call, "delete_rows", dataset.name, {"dataset": dataset.name, "rowIds": body.row_ids})
+    dataset = operations.find_version(call.session, name).dataset
+    named = names_of(call.ground, call.actor.tenant_id, body.row_ids)
+    return _start(call, "delete_rows", dataset.name, {"dataset": dataset.name, **named})
 
 
 @route("datasets.restore", "POST", "/datasets/{name}/restore", permission="datasets:create", status=202)
@@ -71,7 +73,7 @@ def restore(call: Call, name: str, body: DatasetRestore) -> JobStarted:
 @route("datasets.compact", "POST", "/datasets/{name}/compact", permission="datasets:create", status=202)
 def compact(call: Call, name: str) -> JobStarted:
     """Join the small files of the newest version in a new one, as a durable job; the rows stay as they are."""
-    dataset = operations.get_dataset(call.session, name)
+    dataset = operations.find_version(call.session, name).dataset
     return _start(call, "compact", dataset.name, {"dataset": dataset.name})
 
 

@@ -117,9 +117,9 @@ class RowIds:
             raise RowFault(f"the key is longer than {_MAX_KEY} characters")
         digest = self._digest(key)
         if (first := self._seen.number(digest)) == _STANDS:
-            raise RowFault(f"the dataset has a row with the key {key[:80]!r} already; mode: merge replaces it")
+            raise RowFault("the dataset has a row with its key already; mode: merge replaces it")
         if first is not None:
-            raise RowFault(f"the key {key[:80]!r} stands on line {first} already")
+            raise RowFault(f"its key stands on line {first} already")
         self._seen.add(digest, line)
         return key
 

@@ -8,10 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery.datasets.formats import Malformed
-from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, Identifiers
+from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, SPELLINGS, Identifier, Identifiers, entries_of
 from tunery.datasets.tables import ForgottenSubject
 from tunery.datasets.versions.subject_index import Records
 from tunery.errors import StaleState
+from tunery.platform.blobs.tenant_secrets import TenantSecret
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
 
@@ -24,8 +25,9 @@ class SubjectWatch:
     """What one import learns about people.
 
     Args:
-        identifiers: Finds whom a row is about; None: nobody asks.
-        forgotten: The same by every key of the list of the forgotten.
+        identifiers: Finds whom a row is about.
+        secret: The key of the subject index; None: the rows go into none.
+        forgotten: Keys of the list of the forgotten.
         listed: That list's entries.
 
     Attributes:
@@ -37,12 +39,14 @@ class SubjectWatch:
     def __init__(
         self,
         identifiers: Identifiers | None = None,
-        forgotten: Sequence[Identifiers] = (),
+        secret: TenantSecret | None = None,
+        forgotten: Sequence[TenantSecret] = (),
         listed: set[bytes] | None = None,
     ) -> None:
         self.entries = Records()
         self.passed_over = self.withheld = 0
-        self._identifiers = identifiers
+        self._identifiers = identifiers or Identifiers()
+        self._secret = secret
         self._forgotten = forgotten
         self._listed = listed or set()
 
@@ -59,13 +63,12 @@ class SubjectWatch:
         with ground.database.session(tenant_id, read_only=True) as session:
             listed = _listed(session)
         secrets = ground.blobs.keyring.secrets
-        forgotten = [Identifiers(each, columns) for each in secrets.every(tenant_id, FORGOTTEN)] if listed else []
-        identifiers = Identifiers(secrets.newest(tenant_id, PURPOSE), columns) if indexed else None
-        return cls(identifiers, forgotten, listed)
+        secret = secrets.newest(tenant_id, PURPOSE) if indexed else None
+        return cls(Identifiers(columns), secret, secrets.every(tenant_id, FORGOTTEN) if listed else (), listed)
 
     def blank(self) -> SubjectWatch:
         """Return one that looks for the same people and has seen no row."""
-        return SubjectWatch(self._identifiers, self._forgotten, self._listed)
+        return SubjectWatch(self._identifiers, self._secret, self._forgotten, self._listed)
 
     def add(self, passed_over: int, entries: bytes) -> None:
         """Add what another has seen."""
@@ -79,21 +82,32 @@ class SubjectWatch:
 
     def row(self, values: dict[str, Any], line: int) -> str | None:
         """Note a row; return its entries in hex, one behind the other, or None if it is to be left out."""
-        if self._listed and any(entry in self._listed for each in self._forgotten for entry in each.of_row(values)):
+        found = self._identifiers.in_row(values) if self._looks else set()
+        if self._forgot(found):
             self.passed_over += 1
             return None
-        entries = self._identifiers.of_row(values) if self._identifiers else []
-        self.entries.add(entries, line)
-        return b"".join(entries).hex()
+        return b"".join(self._noted(found, line)).hex()
 
     def refused(self, row: Malformed) -> Malformed:
         """Note a piece that is no row, as far as its text is kept; of one about the forgotten no text is."""
-        if self._listed and any(entry in self._listed for each in self._forgotten for entry in each.of_text(row.text)):
+        found = self._identifiers.in_text(row.text) if self._looks else set()
+        if self._forgot(found):
             self.withheld += 1
             return row._replace(text=_WITHHELD)
-        if self._identifiers:
-            self.entries.add(self._identifiers.of_text(row.text), row.line)
+        self._noted(found, row.line)
         return row
+
+    @property
+    def _looks(self) -> bool:
+        return bool(self._listed) or self._secret is not None
+
+    def _forgot(self, found: set[Identifier]) -> bool:
+        return bool(self._listed) and not self._listed.isdisjoint(entries_of(found, self._forgotten, SPELLINGS))
+
+    def _noted(self, found: set[Identifier], line: int) -> list[bytes]:
+        entries = entries_of(found, [self._secret]) if self._secret else []
+        self.entries.add(entries, line)
+        return entries
 
 
 def _listed(session: TenantSession) -> set[bytes]:

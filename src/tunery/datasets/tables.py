@@ -81,7 +81,8 @@ class DatasetVersion(Identified, TenantOwned, Base):
 class DatasetFile(Identified, TenantOwned, Base):
     """A Parquet file of rows in the store, made by one change and shared by the versions that follow it.
 
-    ``sequence`` orders it among the files of a version; ``subjects_digest`` is the index of the people in it.
+    ``sequence`` orders it among the files of a version; ``subjects_digest`` is the index of the people in it, if there
+    are any. Whether any of its rows came without being looked at for people says ``indexed``.
     """
 
     __tablename__ = "dataset_files"
@@ -90,6 +91,7 @@ class DatasetFile(Identified, TenantOwned, Base):
     sequence: Mapped[int]
     digest: Mapped[str] = mapped_column(sa.String(64), index=True, info=names_blobs())
     subjects_digest: Mapped[str | None] = mapped_column(sa.String(64), info=names_blobs())
+    indexed: Mapped[bool] = mapped_column(default=True)
     rows: Mapped[dict[str, Any]]
     size_bytes: Mapped[int] = mapped_column(sa.BigInteger)
 

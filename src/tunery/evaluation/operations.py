@@ -140,8 +140,10 @@ def measure_difference(
     baseline, candidate = pair
     digests = []
     for row in pair:
-        if row.status != "completed" or row.predictions_digest is None:
+        if row.status != "completed":
             raise Refused(f"evaluation {row.id} is {row.status}; only completed evaluations can be compared")
+        if row.predictions_digest is None:
+            raise Refused(f"the predictions of evaluation {row.id} went with rows that were erased; evaluate again")
         digests.append(row.predictions_digest)
     if (baseline.dataset_version_id, baseline.split) != (candidate.dataset_version_id, candidate.split):
         raise InvalidInput(

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunery import audit
+from tunery.datasets.operations import rows_of
+from tunery.datasets.versions.successors import hold_last, last_of
 from tunery.errors import Cancelled, InvalidInput, TuneryError
 from tunery.evaluation.answering import Question, answer_rows
 from tunery.evaluation.metrics import metrics_by_name
@@ -28,18 +30,19 @@ from tunery.platform.blobs import Blob
 from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
+from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job, JobContext
 from tunery.platform.jobs.context import LeaseLost
 from tunery.registry.operations import record_scores, resolve_version
 from tunery.registry.operations.register import node_of
 
-__all__ = ["execute_evaluation"]
+__all__ = ["clear_evaluation", "execute_evaluation"]
 
 
 @dataclass(frozen=True)
 class _Measured:
     scores: list[Score]
-    predictions: Blob
+    predictions: list[dict[str, Any]]
     shots: list[Row]
     rows_digest: str
     usage: dict[str, Any]
@@ -65,7 +68,7 @@ def execute_evaluation(context: JobContext, evaluation_id: str) -> Evaluation:
         row.status, row.failure_reason = "running", None
     try:
         measured = _measure(context, row)
-        return _complete(context, row, measured, time.monotonic() - began)
+        row = _complete(context, row, measured, time.monotonic() - began)
     except LeaseLost:
         raise
     except Cancelled:
@@ -75,6 +78,13 @@ def execute_evaluation(context: JobContext, evaluation_id: str) -> Evaluation:
         reason = fault.message if isinstance(fault, TuneryError) else f"a fault of ours: {type(fault).__name__}"
         _stop(context, evaluation_id, began, reason)
         raise
+    clear_evaluation(context.ground, row.id)
+    return row
+
+
+def clear_evaluation(ground: Ground, evaluation_id: str) -> None:
+    """Remove an evaluation's working folder: what the model answered so far."""
+    shutil.rmtree(ground.settings.folder("evaluations", evaluation_id), ignore_errors=True)
 
 
 def _measure(context: JobContext, row: Evaluation) -> _Measured:
@@ -110,7 +120,7 @@ def _measure(context: JobContext, row: Evaluation) -> _Measured:
             one["metrics"][metric.name] = float(value)
     return _Measured(
         scores=scores,
-        predictions=keep_predictions(ground, tenant_id, predictions),
+        predictions=predictions,
         shots=shots,
         rows_digest=sha256_json([prompt.row_id for prompt in prompts]),
         usage=_usage(predictions) | _engines(work, prompts),
@@ -118,28 +128,59 @@ def _measure(context: JobContext, row: Evaluation) -> _Measured:
 
 
 def _complete(context: JobContext, plan: Evaluation, measured: _Measured, seconds: float) -> Evaluation:
-    with context.session() as session:
-        hold_files(session, [measured.predictions.digest])
-        row = get_evaluation(session, plan.id)
-        first = measured.scores[0]
-        for one in measured.scores:
-            session.add(EvaluationScore(evaluation_id=row.id, **asdict(one)))
-        row.status, row.evaluated_at = "completed", now()
-        row.overall_score, row.sample_count = first.value, first.n
-        row.metrics = {one.metric: one.value for one in measured.scores}
-        row.task_scores = [
-            {"taskName": f"{row.benchmark_name}/{row.split}", "metric": one.metric, "score": one.value}
-            | {"sampleCount": one.n}
-            for one in measured.scores
-        ]
-        row.rows_digest, row.predictions_digest = measured.rows_digest, measured.predictions.digest
-        row.shot_row_ids = [str(shot["row_id"]) for shot in measured.shots]
-        row.usage = measured.usage
-        row.evaluation_duration += seconds
-        session.flush()
-        session.refresh(row, ["score_rows"])
-        _tell(session, context, row, measured.scores)
-    shutil.rmtree(context.ground.settings.folder("evaluations", row.id))
+    while True:
+        left_id, predictions = _keep(context, plan, measured)
+        with context.session() as session:
+            left = hold_last(session, plan.dataset_version_id)
+            if left_id == (left.id if left else None):
+                return _write(session, context, plan, measured, predictions, seconds)
+
+
+def _keep(context: JobContext, plan: Evaluation, measured: _Measured) -> tuple[str | None, Blob | None]:
+    """Keep the predictions on rows that stand still. Return what is left of the dataset version, and where they are;
+    they are nowhere if an example that they all show was erased."""
+    ground, kept = context.ground, measured.predictions
+    with ground.database.session(context.tenant_id, read_only=True) as session:
+        left = last_of(session, plan.dataset_version_id)
+    if left is None:
+        return None, None
+    if left.id != plan.dataset_version_id:
+        standing = {row.row_id for row in rows_of(ground, left)}
+        if any(shot["row_id"] not in standing for shot in measured.shots):
+            return left.id, None
+        kept = [one for one in kept if one["row_id"] in standing]
+    return left.id, keep_predictions(ground, context.tenant_id, kept)
+
+
+def _write(
+    session: TenantSession,
+    context: JobContext,
+    plan: Evaluation,
+    measured: _Measured,
+    predictions: Blob | None,
+    seconds: float,
+) -> Evaluation:
+    if predictions is not None:
+        hold_files(session, [predictions.digest])
+    row = get_evaluation(session, plan.id)
+    first = measured.scores[0]
+    for one in measured.scores:
+        session.add(EvaluationScore(evaluation_id=row.id, **asdict(one)))
+    row.status, row.evaluated_at = "completed", now()
+    row.overall_score, row.sample_count = first.value, first.n
+    row.metrics = {one.metric: one.value for one in measured.scores}
+    row.task_scores = [
+        {"taskName": f"{row.benchmark_name}/{row.split}", "metric": one.metric, "score": one.value}
+        | {"sampleCount": one.n}
+        for one in measured.scores
+    ]
+    row.rows_digest, row.predictions_digest = measured.rows_digest, predictions.digest if predictions else None
+    row.shot_row_ids = [str(shot["row_id"]) for shot in measured.shots]
+    row.usage = measured.usage
+    row.evaluation_duration += seconds
+    session.flush()
+    session.refresh(row, ["score_rows"])
+    _tell(session, context, row, measured.scores)
     return row
 
 
@@ -170,6 +211,9 @@ def _stop(context: JobContext, evaluation_id: str, began: float, reason: str | N
         row.status = "failed" if reason else "cancelled" if asked else "pending"
         row.failure_reason = reason
         row.evaluation_duration += time.monotonic() - began
+        left = last_of(session, row.dataset_version_id)
+    if left is None or left.id != row.dataset_version_id:
+        clear_evaluation(context.ground, evaluation_id)
 
 
 def _sample(rows: Sequence[Row], most: int | None) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -60,13 +61,11 @@ def graph_of(session: TenantSession, kind: str, ref: str, depth: int = 10) -> Gr
     )
 
 
-def descendants(session: TenantSession, kind: str, ref: str) -> list[Node]:
-    """Return everything that came from a thing, at any distance."""
-    start = _find(session, kind, ref)
-    if start is None:
-        return []
+def descendants(session: TenantSession, kind: str, refs: Collection[str]) -> list[Node]:
+    """Return everything that came from any of some things of a kind, at any distance."""
+    starts = sa.select(LineageNode.id).where(LineageNode.kind == kind, LineageNode.ref.in_(refs))
     edges: dict[str, LineageEdge] = {}
-    _walk(session, {start.id}, _FARTHEST, edges, upwards=False)
+    _walk(session, {*session.scalars(starts)}, _FARTHEST, edges, upwards=False)
     ids = {edge.target_id for edge in edges.values()}
     rows = session.scalars(sa.select(LineageNode).where(LineageNode.id.in_(ids)).order_by(LineageNode.id))
     return [Node(row.kind, row.ref, row.name, row.digest) for row in rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import sqlalchemy as sa
 
 from tunery import audit
@@ -9,9 +11,14 @@ from tunery.errors import Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.platform.db import TenantSession
+from tunery.plugins import Registry
 from tunery.registry.tables import ModelHold, ModelVersion
 
-__all__ = ["check_not_held", "decide_hold", "place_hold"]
+__all__ = ["RUN_HOLDS", "check_not_held", "decide_hold", "inherit_holds", "place_hold"]
+
+RUN_HOLDS: Registry[Callable[[TenantSession, str], Iterable[tuple[str, str]]]] = Registry("run_holds")
+"""Who knows why models of a run (by its id) must wait: returns causes and reasons, and lets none come before the
+transaction ends."""
 
 
 def place_hold(session: TenantSession, actor: Actor, version: ModelVersion, cause: str, reason: str) -> None:
@@ -30,6 +37,22 @@ def place_hold(session: TenantSession, actor: Actor, version: ModelVersion, caus
         audit.record(session, actor, "model_held", version.reference, cause=cause)
 
 
+def inherit_holds(session: TenantSession, actor: Actor, version: ModelVersion) -> None:
+    """Put a new version on hold for whatever its base waits for, or models of its run.
+
+    Its base is held still by this transaction, and has inherited the holds of what it came from itself.
+    """
+    of_base = sa.select(ModelHold).where(ModelHold.version_id == version.base_version_id, _STANDS)
+    causes = [(hold.cause, hold.reason) for hold in session.scalars(of_base.order_by(ModelHold.id))]
+    if version.run_id is not None:
+        causes += [each for _, holds in RUN_HOLDS for each in holds(session, version.run_id)]
+    for cause, reason in causes:
+        place_hold(session, actor, version, cause, reason)
+
+
+_STANDS = sa.or_(ModelHold.decision.is_(None), ModelHold.decision != "exception")
+
+
 def decide_hold(session: TenantSession, actor: Actor, hold: ModelHold, decision: str, note: str) -> ModelHold:
     """Record a person's decision. Only ``exception`` lets the version be promoted again."""
     hold.decision, hold.note = decision, note
@@ -40,9 +63,7 @@ def decide_hold(session: TenantSession, actor: Actor, hold: ModelHold, decision:
 
 def check_not_held(session: TenantSession, version: ModelVersion) -> None:
     """Raise Refused while a person has to decide about a version, or has decided against it."""
-    held = sa.select(ModelHold).where(
-        ModelHold.version_id == version.id, sa.or_(ModelHold.decision.is_(None), ModelHold.decision != "exception")
-    )
+    held = sa.select(ModelHold).where(ModelHold.version_id == version.id, _STANDS)
     for hold in session.scalars(held.order_by(ModelHold.id)):
         if hold.decision is None:
             raise Refused(

@@ -14,6 +14,7 @@ from tunery.platform.jobs import JobContext
 from tunery.registry.operations.keys import signing_key
 from tunery.registry.signing import seal_statement
 from tunery.subjects.tables import Erasure
+from tunery.subjects.tracing import not_indexed
 
 __all__ = ["PREDICATE_TYPE", "certify", "read_certificate"]
 
@@ -24,9 +25,11 @@ _NOT_REACHED = [
     "Models on hold (under reached.models): their weights are as they were until a person decides.",
     "Names and whatever the detectors do not find: rows are found by the identifiers in them alone.",
     "Bytes of imports and changes that were given up, until the store collects them.",
-    "Rows of versions without a subject index (a trace lists them).",
+    "Rows that no import looked at for people (under notIndexed, versions that hold any).",
+    "Models whose files somebody brought by hand: where they came from is not known here.",
     "Row ids that are made of a key column stay in the records of runs and evaluations.",
-    "Masked samples in reports on versions that were erased since.",
+    "Masked samples in reports on versions that were erased since, and names of columns.",
+    "Answers that are kept for a while so that a call can be repeated (TUNERY_IDEMPOTENCY_SECONDS).",
     "Working folders of runs on other machines that were not finished.",
 ]
 
@@ -51,6 +54,7 @@ def certify(context: JobContext, erasure_id: str, left: int) -> Erasure:
             "foundAgain": left,
             "backups": "The keys of the destroyed packs are gone, so no copy of them in a backup can be read.",
             "notReached": _NOT_REACHED,
+            "notIndexed": not_indexed(session),
         }
         subjects = {each["version"]: each["digest"] for each in erasure.reached["versions"]}
         envelope = seal_statement(subjects, PREDICATE_TYPE, predicate, signing_key(session, context.ground))

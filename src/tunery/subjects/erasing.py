@@ -9,13 +9,13 @@ destroyed, which can be repeated. Nothing here knows who the person is: it has k
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.orm import undefer
 
 from tunery.datasets.tables import (
     DatasetFile,
@@ -25,20 +25,25 @@ from tunery.datasets.tables import (
     ForgottenSubject,
 )
 from tunery.datasets.versions.contents import files_of
+from tunery.datasets.versions.finding import FoundRow
 from tunery.datasets.versions.recording import Change, node_of, record_version
 from tunery.datasets.versions.rewriting import without_rows
+from tunery.datasets.versions.successors import chains_to
 from tunery.datasets.versions.writing import Written, write_version
-from tunery.errors import StaleState
+from tunery.errors import IntegrityError, NotFound, StaleState
 from tunery.evaluation.tables import Evaluation
 from tunery.kit.clock import now
+from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.jobs import JobContext
 from tunery.registry.holds import place_hold
 from tunery.registry.tables import ModelVersion
+from tunery.subjects.evidence import cause_of, why_held
 from tunery.subjects.schemas import SeenBy
 from tunery.subjects.tables import Erasure
-from tunery.subjects.tracing import Found, find_subject, rows_of_version, what_saw
+from tunery.subjects.tracing import Found, find_subject, places_of, rows_of_version, what_saw
+from tunery.training.consumed import without_places
 from tunery.training.tables import TrainingRun
 
 __all__ = ["decide_erasure"]
@@ -53,7 +58,14 @@ class _Plan:
     found: Found
     files: dict[str, list[DatasetFile]] = field(default_factory=dict)
     versions: list[tuple[DatasetVersion, Written | None]] = field(default_factory=list)
-    predictions: dict[str, str | None] = field(default_factory=dict)
+    predictions: dict[str, _Predictions] = field(default_factory=dict)
+
+
+class _Predictions(NamedTuple):
+    """Digests of an evaluation's predictions as they are, and without the rows."""
+
+    before: str | None
+    after: str | None
 
 
 def decide_erasure(context: JobContext, entries: Sequence[bytes], forgotten: Sequence[str], reason: str) -> Erasure:
@@ -62,12 +74,12 @@ def decide_erasure(context: JobContext, entries: Sequence[bytes], forgotten: Seq
     Called again for the same job it takes in what came meanwhile, such as an import that had begun before.
     """
     for left in reversed(range(_TRIES)):
-        with scratch_folder(context.ground.settings, "erase") as scratch:
-            plan = _prepare(context, entries, scratch)
         try:
+            with scratch_folder(context.ground.settings, "erase") as scratch:
+                plan = _prepare(context, entries, scratch)
             with context.session() as session:
                 return _decide(context, session, plan, entries, forgotten, reason)
-        except StaleState:
+        except (StaleState, NotFound, IntegrityError):  # another erasure destroys what this one reads
             if not left:
                 raise
     raise AssertionError
@@ -78,7 +90,8 @@ def _prepare(context: JobContext, entries: Sequence[bytes], scratch: Path) -> _P
     with ground.database.session(tenant_id, read_only=True) as session:
         plan = _Plan(find_subject(ground, session, entries))
         listed = {version.id: files_of(session, version) for version in plan.found.all_versions}
-        seen = what_saw(session, plan.found)
+        chain = chains_to(session, plan.found.all_versions)
+        judged = [*session.scalars(sa.select(Evaluation).where(Evaluation.dataset_version_id.in_(chain)))]
     for file in {row.file.id: row.file for row in plan.found.rows}.values():
         row_ids = {row.row_id for row in plan.found.rows if row.file.id == file.id}
         plan.files[file.id], _ = without_rows(ground, tenant_id, file.dataset_id, [file], row_ids, scratch)
@@ -86,28 +99,23 @@ def _prepare(context: JobContext, entries: Sequence[bytes], scratch: Path) -> _P
         files = [new for file in listed[version.id] for new in plan.files.get(file.id, [file])]
         written = write_version(ground, tenant_id, version.dataset_id, files) if files else None
         plan.versions.append((version, written))
-    for one in seen:
-        if one.kind == "evaluation":
-            _cut_predictions(context, plan, one.id)
+    for one in judged:
+        rows = rows_of_version(plan.found, chain[one.dataset_version_id].standing_id)
+        plan.predictions[one.id] = _Predictions(one.predictions_digest, _cut_predictions(context, one, rows))
     return plan
 
 
-def _cut_predictions(context: JobContext, plan: _Plan, evaluation_id: str) -> None:
+def _cut_predictions(context: JobContext, evaluation: Evaluation, rows: Sequence[FoundRow]) -> str | None:
     """Put an evaluation's predictions without the rows; all go where such a row was an example in each of them."""
-    blobs = context.ground.blobs
-    with context.ground.database.session(context.tenant_id, read_only=True) as session:
-        evaluation = session.get_one(Evaluation, evaluation_id)
-    gone = {row.row_id for row in rows_of_version(plan.found, evaluation.dataset_version_id)}
-    if evaluation.predictions_digest is None:
-        return
-    if gone & {*(evaluation.shot_row_ids or ())}:
-        plan.predictions[evaluation_id] = None
-        return
-    lines = blobs.read(context.tenant_id, evaluation.predictions_digest).splitlines(keepends=True)
-    kept = [line for line in lines if json.loads(line)["row_id"] not in gone]
-    if len(kept) < len(lines):
-        blob = blobs.put(context.tenant_id, b"".join(kept), "application/x-ndjson")
-        plan.predictions[evaluation_id] = blob.digest
+    blobs, digest = context.ground.blobs, evaluation.predictions_digest
+    if digest is None or not {row.row_id for row in rows}.isdisjoint(evaluation.shot_row_ids or ()):
+        return None
+    asked = {row.row_id for row in rows if row.split == evaluation.split}
+    lines = blobs.read(context.tenant_id, digest).splitlines(keepends=True) if asked else []
+    kept = [line for line in lines if json.loads(line)["row_id"] not in asked]
+    if len(kept) == len(lines):
+        return digest
+    return blobs.put(context.tenant_id, b"".join(kept), "application/x-ndjson").digest
 
 
 def _decide(
@@ -118,7 +126,7 @@ def _decide(
     forgotten: Sequence[str],
     reason: str,
 ) -> Erasure:
-    _check_current(context, session, plan, entries)
+    seen = _hold_still(context, session, plan, entries)
     erasure = session.get(Erasure, context.job_id)
     if erasure is None:
         erasure = Erasure(id=context.job_id, reason=reason, reached=_nothing(), created_by=context.actor.name)
@@ -126,17 +134,18 @@ def _decide(
         known = {*session.scalars(sa.select(ForgottenSubject.entry).where(ForgottenSubject.entry.in_(forgotten)))}
         session.add_all(ForgottenSubject(entry=entry) for entry in forgotten if entry not in known)
         session.flush()
-    seen = what_saw(session, plan.found)
     reached: dict[str, Any] = json.loads(json.dumps(erasure.reached))
     doomed = {*erasure.doomed}
     reached["rows"] += len({(row.file.dataset_id, row.row_id) for row in plan.found.rows})
+    _take_bits_out(session, plan)
     reached["versions"] += [_succeed(context, session, *each) for each in plan.versions]
     doomed |= _let_go_of_files(session, plan)
     doomed |= _let_go_of_sources(session, plan, reached)
-    for evaluation_id, digest in plan.predictions.items():
-        evaluation = session.get_one(Evaluation, evaluation_id)
-        doomed.add(str(evaluation.predictions_digest))
-        evaluation.predictions_digest = digest
+    hold_files(session, [after for before, after in plan.predictions.values() if after is not None and after != before])
+    for evaluation_id, (before, after) in plan.predictions.items():
+        if before != after:
+            doomed.add(str(before))
+            session.get_one(Evaluation, evaluation_id).predictions_digest = after
     _mark(context, session, erasure, seen, reached)
     erasure.reached, erasure.doomed, erasure.status = reached, sorted(doomed), "decided"
     return erasure
@@ -146,14 +155,47 @@ def _nothing() -> dict[str, Any]:
     return {"rows": 0, "versions": [], "sources": [], "runs": [], "evaluations": [], "models": [], "copies": []}
 
 
-def _check_current(context: JobContext, session: TenantSession, plan: _Plan, entries: Sequence[bytes]) -> None:
-    """Raise StaleState if anything that bears on the plan came since it was made."""
+def _hold_still(context: JobContext, session: TenantSession, plan: _Plan, entries: Sequence[bytes]) -> list[SeenBy]:
+    """Let nothing that bears on the plan come before the transaction ends; return what saw the rows.
+
+    Runs and evaluations that end wait for the versions, registrations for models and runs, always in this order.
+
+    Raises: StaleState: something came since the plan was made.
+    """
     datasets = {version.dataset.id: version.dataset for version, _ in plan.versions}
-    for _, dataset in sorted(datasets.items()):  # in one order, so that no two erasures wait for each other
+    for _, dataset in sorted(datasets.items()):
         session.refresh(session.merge(dataset, load=True), with_for_update=True)
+    _lock(session, DatasetVersion, (version.id for version, _ in plan.versions))
     there = find_subject(context.ground, session, entries)
-    if {version.id for version in there.all_versions} != {version.id for version, _ in plan.versions}:
+    if {one.id for one in there.all_versions} != {
+        one.id for one, _ in plan.versions
+    } or there.lines != plan.found.lines:
         raise StaleState("versions came while rows were being erased")
+    chain = chains_to(session, there.all_versions)
+    judged = sa.select(Evaluation.id, Evaluation.predictions_digest).where(Evaluation.dataset_version_id.in_(chain))
+    if {row.id: row.predictions_digest for row in session.execute(judged)} != {
+        evaluation_id: predictions.before for evaluation_id, predictions in plan.predictions.items()
+    }:
+        raise StaleState("an evaluation came or ended while rows were being erased")
+    seen = what_saw(session, plan.found)
+    _lock(session, ModelVersion, (one.id for one in seen if one.kind == "model_version"))
+    _lock(session, TrainingRun, (one.id for one in seen if one.kind == "run"))
+    if what_saw(session, plan.found) != seen:
+        raise StaleState("a model was registered while rows were being erased")
+    return seen
+
+
+def _lock(session: TenantSession, table: type[DatasetVersion | ModelVersion | TrainingRun], ids: Iterable[str]) -> None:
+    session.execute(sa.select(table.id).where(table.id.in_({*ids})).order_by(table.id).with_for_update()).all()
+
+
+def _take_bits_out(session: TenantSession, plan: _Plan) -> None:
+    """Let what runs took in be told in the order of the rows that are left."""
+    chain, places = chains_to(session, plan.found.all_versions), places_of(session, plan.found)
+    runs = sa.select(TrainingRun).where(TrainingRun.dataset_version_id.in_(chain), TrainingRun.consumed.is_not(None))
+    for run in session.scalars(runs.options(undefer(TrainingRun.consumed))):
+        if run.consumed is not None:
+            run.consumed = without_places(run.consumed, places[chain[run.dataset_version_id].standing_id])
 
 
 def _succeed(
@@ -225,20 +267,12 @@ def _of_sources(digests: Iterable[str]) -> sa.Select[DatasetVersion]:
 def _mark(
     context: JobContext, session: TenantSession, erasure: Erasure, seen: Sequence[SeenBy], reached: dict[str, Any]
 ) -> None:
-    cause = f"erasures/{erasure.id}"
+    cause = cause_of(erasure)
     for one in seen:
         if one.kind == "run":
-            run = session.get_one(TrainingRun, one.id)
-            run.not_repeatable = f"rows that it was given were erased ({cause})"
-            if run.status != "running":
-                for name in ("rows", "work"):
-                    shutil.rmtree(context.ground.settings.folder("runs", run.id) / name, ignore_errors=True)
+            session.get_one(TrainingRun, one.id).not_repeatable = f"rows that it was given were erased ({cause})"
         if one.kind == "model_version":
-            why = "it learned from rows that were erased" if one.saw == "consumed" else "it may have learned such rows"
-            version = session.get_one(ModelVersion, one.id)
-            place_hold(
-                session, context.actor, version, cause, f"{why}; retrain it, retire it, or document an exception"
-            )
+            place_hold(session, context.actor, session.get_one(ModelVersion, one.id), cause, why_held(one.saw))
     lists = {"run": "runs", "evaluation": "evaluations", "model_version": "models", "deployment": "deployments"}
     for one in seen:
         told = one.model_dump(mode="json", exclude_none=True, exclude={"kind"})

@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery.errors import NotFound
+from tunery.evaluation.runs import clear_evaluation
+from tunery.evaluation.tables import Evaluation
 from tunery.platform.blobs.destroying import Destroyed, destroy
 from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.tables import BlobRow
@@ -16,6 +18,8 @@ from tunery.subjects.certificates import certify
 from tunery.subjects.erasing import decide_erasure
 from tunery.subjects.tables import Erasure
 from tunery.subjects.tracing import find_subject
+from tunery.training.runs import clear_run
+from tunery.training.tables import TrainingRun
 
 __all__ = ["erase_subject"]
 
@@ -32,6 +36,7 @@ def erase_subject(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
         for _ in range(_ROUNDS):  # an import that had begun before brings its rows a moment later
             context.check_cancelled()
             erasure = decide_erasure(context, entries, payload["forgotten"], payload["reason"])
+            _clear_folders(context, erasure)
             _note(context, _destroy(context, erasure.doomed))
             if not (left := _left(context, entries)):
                 break
@@ -61,7 +66,19 @@ def _note(context: JobContext, destroyed: Destroyed) -> None:
 
 def _left(context: JobContext, entries: list[bytes]) -> int:
     with context.ground.database.session(context.tenant_id, read_only=True) as session:
-        return len(find_subject(context.ground, session, entries).rows)
+        found = find_subject(context.ground, session, entries)
+    return len(found.rows) + sum(map(len, found.lines.values()))
+
+
+def _clear_folders(context: JobContext, erasure: Erasure) -> None:
+    """Remove the rows from working folders; who is at work there now does so in the end."""
+    with context.ground.database.session(context.tenant_id, read_only=True) as session:
+        for one in erasure.reached["runs"]:
+            if session.get_one(TrainingRun, one["id"]).status != "running":
+                clear_run(context.ground, one["id"], "work", "rows")
+        for one in erasure.reached["evaluations"]:
+            if session.get_one(Evaluation, one["id"]).status != "running":
+                clear_evaluation(context.ground, one["id"])
 
 
 def _destroy(context: JobContext, digests: list[str]) -> Destroyed:

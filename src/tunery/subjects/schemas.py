@@ -14,6 +14,7 @@ __all__ = [
     "EraseWish",
     "ErasureView",
     "HoldView",
+    "Saw",
     "SeenBy",
     "SeenRow",
     "SubjectWish",
@@ -70,7 +71,9 @@ class Trace(Camel):
     rows: list[SeenRow]
     sources: dict[str, list[int]] = Field(description="Lines of source files that name the person, by their digest.")
     seen_by: list[SeenBy]
-    not_indexed: list[str] = Field(description="Versions without a subject index: nothing can be said of them.")
+    not_indexed: list[str] = Field(
+        description="Versions with rows that no import looked at for people: nothing is known of those."
+    )
     normalizer: str = Field(description="Version of the rule by which identifiers are spelled.")
 
 

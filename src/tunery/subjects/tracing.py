@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.orm import undefer
 
 from tunery.audit.tables import AuditEntry
 from tunery.datasets.identifiers import PURPOSE, entries_for
 from tunery.datasets.pii.normalizing import NORMALIZER_VERSION
 from tunery.datasets.tables import DatasetFile, DatasetVersion, DatasetVersionFile
+from tunery.datasets.versions.contents import files_of
 from tunery.datasets.versions.finding import FoundRow, find_lines, find_rows
+from tunery.datasets.versions.successors import Link, chains_to
 from tunery.evaluation.tables import Evaluation
 from tunery.lineage.operations import descendants
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
-from tunery.registry.tables import ModelVersion
+from tunery.registry.tables import Model, ModelVersion
 from tunery.serving.tables import Deployment
-from tunery.subjects.schemas import SeenBy, SeenRow, Trace
+from tunery.subjects.schemas import Saw, SeenBy, SeenRow, Trace
 from tunery.training.consumed import took_in
 from tunery.training.tables import TrainingRun
 
-__all__ = ["Found", "find_subject", "rows_of_version", "trace_subject", "what_saw"]
+__all__ = ["Found", "find_subject", "not_indexed", "places_of", "rows_of_version", "trace_subject", "what_saw"]
 
 _COPIES = {"model_downloaded": "download", "dataset_exported": "export", "model_exported": "export"}
 
@@ -73,51 +76,76 @@ def trace_subject(ground: Ground, session: TenantSession, identifier: str) -> Tr
             key = version.dataset.name, row.row_id
             seen = rows.setdefault(key, SeenRow(dataset=key[0], row_id=row.row_id, split=row.split, versions=[]))
             seen.versions.append(version.reference)
-    unindexed = sa.select(DatasetVersion).where(
-        DatasetVersion.status == "ready", DatasetVersion.options["subject_index"].as_boolean().is_(False)
-    )
     return Trace(
         rows=[rows[key] for key in sorted(rows)],
         sources=found.lines,
         seen_by=what_saw(session, found),
-        not_indexed=[version.reference for version in session.scalars(unindexed.order_by(DatasetVersion.id))],
+        not_indexed=not_indexed(session),
         normalizer=NORMALIZER_VERSION,
     )
 
 
+def not_indexed(session: TenantSession) -> list[str]:
+    """Return the versions with rows that were not looked at for people."""
+    files = sa.select(DatasetFile.id).where(DatasetFile.indexed.is_(False))
+    listed = sa.select(DatasetVersionFile.version_id).where(DatasetVersionFile.file_id.in_(files))
+    versions = sa.select(DatasetVersion).where(DatasetVersion.status == "ready", DatasetVersion.id.in_(listed))
+    return [version.reference for version in session.scalars(versions.order_by(DatasetVersion.id))]
+
+
 def what_saw(session: TenantSession, found: Found) -> list[SeenBy]:
-    """Return the runs, evaluations, models, deployments and copies that saw the rows."""
-    places = _places(session, found)
-    seen: list[SeenBy] = []
-    for run in session.scalars(sa.select(TrainingRun).where(TrainingRun.dataset_version_id.in_(places))):
-        took = took_in(run, places[run.dataset_version_id])
+    """Return the runs, evaluations, models, deployments and copies that saw the rows.
+
+    Whatever saw a version that was erased since saw the rows that now stand in its successor.
+    """
+    chain = chains_to(session, found.all_versions)
+    runs = _runs(session, found, chain)
+    models = _models(session, runs)
+    names = [*{link.reference for link in chain.values()}, *(one.name for one in models)]
+    return [
+        *runs,
+        *_evaluations(session, found, chain),
+        *models,
+        *_deployments(session, models),
+        *_copies(session, names),
+    ]
+
+
+def _runs(session: TenantSession, found: Found, chain: Mapping[str, Link]) -> list[SeenBy]:
+    places, seen = places_of(session, found), []
+    runs = (
+        sa.select(TrainingRun).where(TrainingRun.dataset_version_id.in_(chain)).options(undefer(TrainingRun.consumed))
+    )
+    for run in session.scalars(runs.order_by(TrainingRun.id)):
+        took = took_in(run, places[chain[run.dataset_version_id].standing_id])
         if took is not False:
             name = f"{run.name} ({run.id})"
             seen.append(SeenBy(kind="run", id=run.id, name=name, saw="consumed" if took else "unknown"))
-    splits = {version_id: {row.split for row in rows_of_version(found, version_id)} for version_id in places}
-    for evaluation in session.scalars(sa.select(Evaluation).where(Evaluation.dataset_version_id.in_(places))):
-        shots = {*(evaluation.shot_row_ids or ())}
-        shown = shots & {row.row_id for row in rows_of_version(found, evaluation.dataset_version_id)}
-        if evaluation.split in splits[evaluation.dataset_version_id] or shown:
-            name = f"{evaluation.model_reference} on {evaluation.benchmark_name}"
-            exact = evaluation.max_rows is None or bool(shown)
-            seen.append(SeenBy(kind="evaluation", id=evaluation.id, name=name, saw="consumed" if exact else "unknown"))
-    models = _models(session, [one for one in seen if one.kind == "run"])
-    seen += models
-    seen += _deployments(session, models)
-    seen += _copies(session, [*{version.reference for version in found.all_versions}, *(one.name for one in models)])
     return seen
 
 
-def _places(session: TenantSession, found: Found) -> dict[str, list[int]]:
+def _evaluations(session: TenantSession, found: Found, chain: Mapping[str, Link]) -> list[SeenBy]:
+    """Return those that asked about such a row or may have, or showed it as an example or may have."""
+    seen = []
+    evaluations = sa.select(Evaluation).where(Evaluation.dataset_version_id.in_(chain)).order_by(Evaluation.id)
+    for one in session.scalars(evaluations):
+        rows = rows_of_version(found, chain[one.dataset_version_id].standing_id)
+        splits = {row.split for row in rows}
+        shown = one.shot_row_ids is not None and not {row.row_id for row in rows}.isdisjoint(one.shot_row_ids)
+        may_show = one.shot_row_ids is None and bool(one.prompt.get("shots")) and "train" in splits
+        if one.split in splits or shown or may_show:
+            exact = shown or (one.status == "completed" and one.split in splits and one.max_rows is None)
+            name = f"{one.model_reference} on {one.benchmark_name}"
+            seen.append(SeenBy(kind="evaluation", id=one.id, name=name, saw="consumed" if exact else "unknown"))
+    return seen
+
+
+def places_of(session: TenantSession, found: Found) -> dict[str, list[int]]:
     """Return the rows' places in each version that holds any, counted from its first row."""
     places: dict[str, list[int]] = {}
     for version in found.all_versions:
         starts, start = {}, 0
-        listed = sa.select(DatasetVersionFile.file_id).where(DatasetVersionFile.version_id == version.id)
-        for file in session.scalars(
-            sa.select(DatasetFile).where(DatasetFile.id.in_(listed)).order_by(DatasetFile.sequence, DatasetFile.id)
-        ):
+        for file in files_of(session, version):
             starts[file.id] = start
             start += file.total_rows
         places[version.id] = [starts[row.file.id] + row.number for row in found.rows if row.file.id in starts]
@@ -130,17 +158,20 @@ def rows_of_version(found: Found, version_id: str) -> list[FoundRow]:
     return [row for row in found.rows if row.file.id in files]
 
 
-def _models(session: TenantSession, runs: Iterable[SeenBy]) -> list[SeenBy]:
-    found: dict[str, SeenBy] = {}
-    for run in runs:
-        for node in descendants(session, "run", run.id):
-            if node.kind == "model_version" and found.get(node.ref, run).saw != "consumed":
-                found[node.ref] = SeenBy(kind="model_version", id=node.ref, name=node.name, saw=run.saw)
-            elif node.kind == "model_version":
-                found.setdefault(node.ref, SeenBy(kind="model_version", id=node.ref, name=node.name, saw=run.saw))
-    named = session.scalars(sa.select(ModelVersion).where(ModelVersion.id.in_(found)))
-    names = {version.id: version.reference for version in named}
-    return [one.model_copy(update={"name": names.get(one.id, one.name)}) for one in found.values()]
+def _models(session: TenantSession, runs: Sequence[SeenBy]) -> list[SeenBy]:
+    """Return the models that stand on runs; of one that stands on several the surest is told."""
+    saw: dict[str, Saw] = {}
+    degrees: tuple[Saw, Saw] = ("unknown", "consumed")
+    for degree in degrees:
+        nodes = descendants(session, "run", [run.id for run in runs if run.saw == degree])
+        saw |= {node.ref: degree for node in nodes if node.kind == "model_version"}
+    named = sa.select(ModelVersion.id, Model.name, ModelVersion.version).join(Model, Model.id == ModelVersion.model_id)
+    return [
+        SeenBy(kind="model_version", id=version_id, name=f"{name}:{version}", saw=saw[version_id])
+        for version_id, name, version in session.execute(
+            named.where(ModelVersion.id.in_(saw)).order_by(ModelVersion.id)
+        )
+    ]
 
 
 def _deployments(session: TenantSession, models: Sequence[SeenBy]) -> list[SeenBy]:

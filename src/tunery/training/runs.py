@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from tunery import audit
 from tunery.datasets.operations import materialize_split
+from tunery.datasets.versions.successors import hold_last
 from tunery.errors import Cancelled, TuneryError
 from tunery.kit.clock import now
 from tunery.lineage.operations import Node, link
@@ -27,7 +28,7 @@ from tunery.training.operations import get_run
 from tunery.training.schemas import TrainSpec
 from tunery.training.tables import RunMetric, TrainingRun
 
-__all__ = ["execute_run"]
+__all__ = ["clear_run", "execute_run"]
 
 ENTRIES.register("training.fit")("tunery.training.fit:fit")
 
@@ -112,20 +113,27 @@ def _keep(context: JobContext, run: TrainingRun, result: dict[str, Any]) -> Trai
     row_ids = blobs.put(tenant_id, row_ids_path, "application/x-ndjson")
     consumed = consumed_bits(context.ground, tenant_id, run.dataset_version_id, row_ids_path)
     with context.session() as session:
+        left = hold_last(session, run.dataset_version_id)
         hold_files(session, [row_ids.digest, *(blob.digest for _, blob in kept)])
         run = get_run(session, run.id)
         run.status, run.finished_at, run.metrics = "succeeded", now(), result
         run.files = [{"path": name, "digest": blob.digest, "size_bytes": blob.size_bytes} for name, blob in kept]
-        run.row_ids_digest, run.consumed = row_ids.digest, consumed
+        run.row_ids_digest = row_ids.digest
+        run.consumed = consumed if left is not None and left.id == run.dataset_version_id else None
         node = Node("run", run.id, run.name)
         data = Node("dataset_version", run.dataset_version_id, run.dataset_reference, run.dataset_digest)
         link(session, data, node, "trained_on")
         link(session, node_of(resolve_version(session, run.base_version_id)), node, "derived_from")
         audit.record(session, context.actor, "run_succeeded", f"runs/{run.id}", row_ids=row_ids.digest)
         emit(session, context.actor, "runs.succeeded", f"runs/{run.id}", {"run_id": run.id})
-    for name in ("work", "rows", "output"):
-        shutil.rmtree(context.ground.settings.folder("runs", run.id) / name, ignore_errors=True)
+    clear_run(context.ground, run.id, "work", "rows", "output")
     return run
+
+
+def clear_run(ground: Ground, run_id: str, *names: str) -> None:
+    """Remove parts of a run's working folder, as far as they are there."""
+    for name in names:
+        shutil.rmtree(ground.settings.folder("runs", run_id) / name, ignore_errors=True)
 
 
 def _base_files(context: JobContext, run: TrainingRun) -> dict[str, str]:
@@ -143,6 +151,8 @@ def _stop(context: JobContext, run_id: str, reason: str | None) -> None:
         asked = job is not None and job.cancel_requested_at is not None
         run.status = "failed" if reason else "cancelled" if asked else "queued"
         run.failure_reason = reason
+    if run.not_repeatable is not None:
+        clear_run(context.ground, run_id, "work", "rows")
 
 
 class _Curve:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.datasets.test_imports import context_of, newest
 from tests.datasets.versions.test_changes import imported
-from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, Identifiers, entries_for
+from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, SPELLINGS, entries_for
 from tunery.datasets.operations import rows_of
 from tunery.datasets.tables import ForgottenSubject
 from tunery.datasets.versions.changing import compact_dataset, delete_rows
@@ -79,6 +79,21 @@ def test_a_row_is_found_by_the_key_of_its_time(ground: Ground, actor: Actor) -> 
     assert len(found(ground, actor, "p3@example.com")) == len(found(ground, actor, "p13@example.com")) == 1
 
 
+def test_rows_and_the_forgotten_are_found_by_the_spelling_of_their_time(
+    ground: Ground, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(ground, actor, people(10))
+    secret = ground.blobs.keyring.secrets.newest(actor.tenant_id, FORGOTTEN)
+    with ground.database.session(actor.tenant_id) as session:
+        session.add_all(ForgottenSubject(entry=entry.hex()) for entry in entries_for("p25@example.com", [secret]))
+    monkeypatch.setitem(SPELLINGS, 2, lambda kind, text: text[::-1].upper())
+    version = imported(ground, actor, people(30)[10:], "append")
+    assert version.total_samples == 29
+    assert len(found(ground, actor, "p3@example.com")) == len(found(ground, actor, "p13@example.com")) == 1
+    monkeypatch.delitem(SPELLINGS, 1)
+    assert (found(ground, actor, "p3@example.com"), len(found(ground, actor, "p13@example.com"))) == (set(), 1)
+
+
 def test_a_line_of_the_source_is_found_though_its_row_was_left_out_or_set_aside(ground: Ground, actor: Actor) -> None:
     rows = [*people(10), people(10)[3], '{"prompt": "broken, of p3@example.com"']
     version = imported(ground, actor, rows, sanitize=[{"step": "deduplicate"}], on_error="quarantine", **WHOLE)
@@ -100,9 +115,8 @@ def test_a_dataset_may_be_left_out_of_the_index(ground: Ground, actor: Actor) ->
 @pytest.mark.parametrize("indexed", [True, False])
 def test_who_was_erased_does_not_come_in_again(ground: Ground, actor: Actor, indexed: bool) -> None:
     secret = ground.blobs.keyring.secrets.newest(actor.tenant_id, FORGOTTEN)
-    [entry] = Identifiers(secret).of_text("p3@example.com")
     with ground.database.session(actor.tenant_id) as session:
-        session.add(ForgottenSubject(entry=entry.hex()))
+        session.add_all(ForgottenSubject(entry=entry.hex()) for entry in entries_for("p3@example.com", [secret]))
     rows = [*people(10), '{"prompt": "broken, of p3@example.com"', '{"prompt": "broken"']
     imported(ground, actor, rows, on_error="quarantine", subject_index=indexed)
     version = newest(ground, actor)

@@ -96,7 +96,7 @@ def _of_batch(batch: Any) -> Iterator[dict[str, Any] | str]:
             except UnicodeDecodeError:
                 row = "a text in it is not UTF-8"
             except (ValueError, ArithmeticError, KeyError, TypeError, pa.ArrowException) as error:
-                row = f"a value in it cannot be read ({str(error)[:200]})"
+                row = f"a value in it cannot be read ({type(error).__name__})"
             yield row
 
 

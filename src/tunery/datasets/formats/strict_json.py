@@ -50,7 +50,7 @@ class StrictJson:
         value, end = self.parse_at(text, start)
         if rest := text[end:].strip(" \t\r\n"):
             lone = " (lines that end in CR alone? convert them to LF)" if "\r" in text[end:] else ""
-            raise JsonFault(f"the value ends at column {end + 1}, but {rest[:20]!r} follows{lone}")
+            raise JsonFault(f"the value ends at column {end + 1}, but {len(rest)} more characters follow{lone}")
         return value
 
     def parse_at(self, text: str, start: int) -> tuple[Any, int]:
@@ -77,9 +77,9 @@ class StrictJson:
         value = dict(pairs)
         if len(value) < len(pairs):
             seen: set[str] = set()
-            for key, _ in pairs:
+            for number, (key, _) in enumerate(pairs, start=1):
                 if key in seen:
-                    self._faults.append(f"the key {key[:80]!r} stands twice in one object")
+                    self._faults.append(f"key number {number} of an object stands in it already")
                 seen.add(key)
         return value
 
@@ -89,7 +89,7 @@ class StrictJson:
     def _float(self, text: str) -> float:
         value = float(text)
         if math.isinf(value):
-            self._faults.append(f"the number {text[:40]} is too large")
+            self._faults.append("a number is too large")
             return 0.0
         return value
 

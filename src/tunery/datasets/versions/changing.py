@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,32 @@ _SMALL_BYTES = 64 << 20
 Make = Callable[[list[DatasetFile], Path], list[DatasetFile]]
 
 
-def delete_rows(context: JobContext, name: str, row_ids: list[str]) -> DatasetVersion:
+def delete_rows(
+    context: JobContext, name: str, rows: Collection[str], named: Callable[[str], str] = str
+) -> DatasetVersion:
     """Make a version without these rows; older versions keep them (``subjects erase`` is for forgetting).
 
-    Raises: NotFound: one of them is not in the newest version. InvalidInput: none would be left.
+    Args:
+        context: The job's.
+        name: The dataset.
+        rows: What names the rows.
+        named: Returns what names a row, by its id.
+
+    Raises:
+        NotFound: One of them is not in the newest version. InvalidInput: none would be left.
     """
-    wanted = {*row_ids}
+    wanted = {*rows}
 
     def make(files: list[DatasetFile], scratch: Path) -> list[DatasetFile]:
-        left, found = without_rows(context.ground, context.tenant_id, files[0].dataset_id, files, wanted, scratch)
-        if missing := sorted(wanted - found):
-            raise NotFound(f"the newest version of {name} has no row {missing[0][:80]!r} ({len(missing)} are missing)")
+        ids = (
+            batch["row_id"].to_pylist() for batch in batches_of(context.ground, context.tenant_id, files, ["row_id"])
+        )
+        held = {row_id for some in ids for row_id in some if named(row_id) in wanted}
+        if missing := len(wanted) - len(held):
+            raise NotFound(
+                f"the newest version of {name} lacks {missing} of the {len(wanted)} rows; nothing was deleted"
+            )
+        left, _ = without_rows(context.ground, context.tenant_id, files[0].dataset_id, files, held, scratch)
         if not left:
             raise InvalidInput("these are all rows of the dataset; a version has at least one")
         return left
@@ -48,13 +63,14 @@ def delete_rows(context: JobContext, name: str, row_ids: list[str]) -> DatasetVe
 def compact_dataset(context: JobContext, name: str) -> DatasetVersion:
     """Join small files; the rows stay as they are. Returns the newest version where there is nothing to join."""
     with context.session() as session:
-        files = files_of(session, newest_version(session, get_dataset(session, name)))
-        if sum(file.size_bytes < _SMALL_BYTES for file in files) < 2:
-            return newest_version(session, get_dataset(session, name))
+        newest = resolve_version(session, name)
+        if sum(file.size_bytes < _SMALL_BYTES for file in files_of(session, newest)) < 2:
+            return newest
 
     def make(files: list[DatasetFile], scratch: Path) -> list[DatasetFile]:
-        rows = (row for batch in batches_of(context.ground, context.tenant_id, files) for row in rows_in(batch))
-        return put_rows(context.ground, context.tenant_id, files[0].dataset_id, rows, scratch, after(files))
+        where = context.ground, context.tenant_id, files[0].dataset_id
+        rows = (row for batch in batches_of(*where[:2], files) for row in rows_in(batch))
+        return put_rows(*where, rows, scratch, after(files), indexed=all(file.indexed for file in files))
 
     return _change(context, name, "compact", "Joined small files", 0, make)
 
@@ -78,7 +94,7 @@ def _change(
         dataset = get_dataset(session, name)
         if (done := session.scalars(_by_job(dataset, context.job_id)).one_or_none()) is not None:
             return done
-        parent = newest_version(session, dataset)
+        parent = newest_version(session, dataset) if like else resolve_version(session, name)
         files = files_of(session, parent)
     with scratch_folder(context.ground.settings, "change") as scratch:
         written = write_version(context.ground, context.tenant_id, dataset.id, make(files, scratch))

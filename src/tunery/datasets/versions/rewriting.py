@@ -38,9 +38,16 @@ def replace_rows(
     files: Sequence[DatasetFile],
     rows: Mapping[str, StoredRow],
     scratch: Path,
+    *,
+    indexed: bool,
 ) -> tuple[list[DatasetFile], set[str]]:
-    """Return the files of the version with these rows (by row id) in the places of their like, and which had one."""
-    return _rewritten(ground, tenant_id, dataset_id, files, rows, lambda row: rows[row.row_id], scratch)
+    """Return the files of the version with these rows (by row id) in the places of their like, and which had one.
+
+    Whether the new rows were looked at for people says ``indexed``.
+    """
+    return _rewritten(
+        ground, tenant_id, dataset_id, files, rows, lambda row: rows[row.row_id], scratch, indexed=indexed
+    )
 
 
 def _rewritten(
@@ -51,6 +58,8 @@ def _rewritten(
     row_ids: Collection[str],
     becomes: Callable[[StoredRow], StoredRow | None],
     scratch: Path,
+    *,
+    indexed: bool = True,
 ) -> tuple[list[DatasetFile], set[str]]:
     made: list[DatasetFile] = []
     found: set[str] = set()
@@ -62,7 +71,8 @@ def _rewritten(
             continue
         found |= held
         rows = (row for batch in batches_of(ground, tenant_id, [file]) for row in rows_in(batch))
-        made += put_rows(ground, tenant_id, dataset_id, _changed(rows, held, becomes), scratch, file.sequence, 1)
+        changed, known = _changed(rows, held, becomes), file.indexed and indexed
+        made += put_rows(ground, tenant_id, dataset_id, changed, scratch, file.sequence, 1, indexed=known)
     return made, found
 
 

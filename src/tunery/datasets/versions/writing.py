@@ -60,6 +60,8 @@ def put_rows(
     scratch: Path,
     first_sequence: int = 0,
     step: int = STEP,
+    *,
+    indexed: bool = True,
 ) -> list[DatasetFile]:
     """Put rows into new files of the store; nothing names them yet.
 
@@ -71,6 +73,7 @@ def put_rows(
         scratch: An existing folder; one file of rows at a time lies in it.
         first_sequence: Place of the first file.
         step: From one file's place to the next one's.
+        indexed: Whether all the rows were looked at for people.
     """
     files = []
     for number, written in enumerate(write_row_files(scratch, rows)):
@@ -78,7 +81,7 @@ def put_rows(
         written.path.unlink()
         sequence = first_sequence + number * step
         file = DatasetFile(dataset_id=dataset_id, sequence=sequence, digest=blob.digest, rows=written.rows)
-        file.id, file.size_bytes = new_id(), blob.size_bytes
+        file.id, file.size_bytes, file.indexed = new_id(), blob.size_bytes, indexed
         file.subjects_digest = put_index(ground, tenant_id, written.subjects)
         files.append(file)
     return files

@@ -22,6 +22,7 @@ from tunery.platform.events import emit
 from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
 from tunery.registry import signing
+from tunery.registry.holds import inherit_holds
 from tunery.registry.manifest import build_manifest, manifest_digest
 from tunery.registry.operations.keys import signing_key
 from tunery.registry.operations.lookup import hold_version
@@ -129,6 +130,7 @@ def register_version(
     place(session, node_of(row))
     if base is not None:
         link(session, node_of(base), node_of(row), "derived_from")
+    inherit_holds(session, actor, row)
     audit.record(session, actor, "model_registered", row.reference, digest=digest, status=row.status)
     emit(session, actor, "models.registered", f"models/{row.reference}", {"version_id": row.id, "digest": digest})
     return row

@@ -436,6 +436,7 @@ def upgrade() -> None:
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("subjects_digest", sa.String(length=64), nullable=True),
+        sa.Column("indexed", sa.Boolean(), nullable=False),
         sa.Column("rows", base.Json, nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("created_at", base.Timestamp(timezone=True), nullable=False),
