@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from blake3 import blake3
@@ -88,7 +90,8 @@ class PackedRows:
         """Return them with other ids."""
         import pyarrow as pa
 
-        return PackedRows(self.batch.set_column(0, self.batch.schema.field(0), pa.array(row_ids, pa.string())))
+        ids = _joined([row_id.encode() for row_id in row_ids], pa.string())
+        return PackedRows(self.batch.set_column(0, self.batch.schema.field(0), ids))
 
     def column(self, name: str) -> list[Any]:
         """Return one of their columns."""
@@ -137,9 +140,23 @@ def packed(rows: Iterable[Row], shape: Shape, contents: Iterable[bytes] | None =
         made = [row if isinstance(row, PackedRow) else _packed(row, shape, canonical_json(row.values)) for row in rows]
     else:
         made = [_packed(row, shape, content) for row, content in zip(rows, contents, strict=True)]
-    columns = zip(*made, strict=True) if made else [()] * len(PackedRow._fields)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _schema(), strict=True)]
+    ids, lines, found, hashes, learned, entries = zip(*made, strict=True) if made else ((),) * len(PackedRow._fields)
+    row_ids, content = (_joined([text.encode() for text in column], pa.string()) for column in (ids, found))
+    numbers = pa.Array.from_buffers(pa.int64(), len(made), [None, pa.py_buffer(array("q", lines))])
+    digests = (
+        pa.Array.from_buffers(pa.binary(size), len(made), [None, pa.py_buffer(b"".join(column))])
+        for size, column in ((32, hashes), (16, learned))
+    )
+    arrays = [row_ids, numbers, content, *digests, _joined(entries, pa.binary())]
     return PackedRows(pa.record_batch(arrays, schema=_schema()))
+
+
+def _joined(parts: Sequence[bytes], kind: pa.DataType) -> pa.Array:
+    """Return an array of texts or bytes; ``pa.array`` would load pandas, where it is installed, to look for series."""
+    import pyarrow as pa
+
+    ends = array("i", accumulate(map(len, parts), initial=0))
+    return pa.Array.from_buffers(kind, len(parts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(parts))])
 
 
 def _packed(row: Row, shape: Shape, content: bytes) -> PackedRow:
