@@ -62,7 +62,7 @@ def case_of(
     """Return rows of texts, or of prompts and completions, as rules see them.
 
     Args:
-        attested: Statements that count, by rule.
+        attested: Statements that count, by rule; "attached" ones have a document.
         over: Statements that are over, by rule.
         total: Rows of the version, where not all are read.
     """
@@ -80,6 +80,7 @@ def case_of(
     known: dict[str, Any] = {
         "version": {
             "id": "v", "reference": "d:1", "digest": "0" * 64, "shape": shape, "total": total, "size_bytes": 9,
+            "options": {}, "indexed": True,
             "rows": {split: splits.count(split) for split in set(splits)},
         },
         "provenance": {"sources": [{"type": "file", "digest": "1" * 64, "license": "MIT", "url": None}]},
@@ -97,7 +98,8 @@ def told(rule_id: str, case: Case) -> Outcome:
 
 
 def _said(rule: str, statement: str, until: datetime) -> Attested:
-    return Attested(new_id(), rule, "v", None, statement, None, "eve", NOW - timedelta(days=10), until)
+    document = "2" * 64 if "attached" in statement else None
+    return Attested(new_id(), rule, "v", None, statement, document, "eve", NOW - timedelta(days=10), until)
 
 
 @dataclass

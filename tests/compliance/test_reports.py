@@ -122,6 +122,7 @@ def test_an_attestation_asks_for_what_its_rule_asks_for(desk: Desk) -> None:
     desk.put(CLEAN)
     for rule, words, wish in (
         ("SH-G", "nobody can attest", {}),
+        ("SH-KNOW", "in the place of IN YOUR WORDS", {"statement": "IN YOUR WORDS"}),
         ("GDPR-6-BASIS", "begins with one of: consent", {"statement": "because"}),
         ("GDPR-35-DPIA", "asks for a document", {}),
         ("GDPR-5.1e-RETAIN", "until when", {}),
@@ -216,6 +217,9 @@ def test_the_trainings_on_the_rows_are_in_the_ledger_with_those_of_their_base(de
     [status] = [one for one in desk.validate("AI-ACT", dataset="others").rules if one.rule == "AIA-GPAI-STATUS"]
     [ledger] = status.evidence["ledger"]
     assert (ledger["base"], ledger["flop"], ledger["earlier_flop"]) == ("base:1.0.0", 6e4, 3e4)
+    assert newest(desk).stale is False
+    desk.see(lambda session: session.execute(sa.update(TrainingRun).values(finished_at=now())))
+    assert newest(desk).stale_reasons == ["the training tune has ended since"]
 
 
 def test_a_job_that_is_repeated_writes_one_report(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,9 +90,11 @@ def test_what_only_looks_like_a_form_is_not(value: str) -> None:
 
 def test_places_that_have_a_form_fail_safe_harbor_and_names_are_for_a_person_to_decide() -> None:
     assert told("SH-B", case_of(text("12 Old Lamp Street"))).status == "fail"
-    assert told("SH-B", case_of(CLEAN)).status == "unknown"  # nobody looked for the names of places
     for rule in ("SH-A", "SH-B", "GDPR-PII-NAMES"):
-        assert told(rule, case_of(CLEAN, attested={rule: "synthetic"})).status == "unknown"
+        nobody = told(rule, case_of(CLEAN, attested={rule: "synthetic"}))  # looked for names
+        assert nobody.status == "review"
+        assert ("--names 500" in nobody.next[0], "--document FILE" in nobody.next[1]) == (True, True)
+        assert told(rule, case_of(CLEAN, attested={rule: "the rows read are attached"})).status == "pass"
         assert told(rule, case_of(CLEAN, names=9)).status == "review"
         assert told(rule, case_of(CLEAN, names=9, attested={rule: "synthetic"})).status == "pass"
     found = told("SH-A", case_of(text("Ada came"), names=9))
@@ -107,9 +110,10 @@ def test_findings_come_with_coverage_detector_and_its_measured_recall() -> None:
     assert "536-22" not in str(evidence)
 
 
-def test_record_numbers_are_unknown_without_a_format_of_ones_own() -> None:
+def test_record_numbers_need_a_format_of_ones_own_or_a_person_who_says_that_there_are_none() -> None:
     rule, formats = "SH-H/I/J/K", {"MRN": "Q[0-9]{4}"}
-    assert told(rule, case_of(CLEAN)).status == "unknown"
+    assert told(rule, case_of(CLEAN)).status == "review"
+    assert told(rule, case_of(CLEAN, attested={rule: "poems have none"})).status == "pass"
     assert told(rule, case_of(CLEAN, formats=formats)).status == "pass"
     assert told(rule, case_of(text("see Q1234"), formats=formats)).status == "fail"
     assert told(rule, case_of(text("policy number: 77-1234"))).status == "fail"
@@ -117,7 +121,9 @@ def test_record_numbers_are_unknown_without_a_format_of_ones_own() -> None:
 
 def test_quasi_identifiers_are_counted_where_they_are_declared() -> None:
     rows = [{"text": f"{n}", "age": 30 + n // 5, "town": "x"} for n in range(10)]
-    assert told("GDPR-PII-QUASI", case_of(rows)).status == "unknown"
+    assert told("GDPR-PII-QUASI", case_of(CLEAN)).status == "n/a"  # no columns but the text
+    assert told("GDPR-PII-QUASI", case_of(rows)).next[0].endswith("--standard GDPR --quasi-identifier age")
+    assert told("GDPR-PII-QUASI", case_of(rows, attested={"GDPR-PII-QUASI": "none does"})).status == "pass"
     assert told("GDPR-PII-QUASI", case_of(rows, quasi=("shoe",))).status == "unknown"
     kept = told("GDPR-PII-QUASI", case_of(rows, quasi=("age", "town")))
     assert (kept.status, kept.evidence["k"], kept.evidence["groups"]) == ("pass", 5, 2)
@@ -174,8 +180,9 @@ def test_a_retention_limit_must_be_set_and_lie_ahead() -> None:
 
 def test_security_and_safeguards_are_read_from_the_house() -> None:
     assert told("GDPR-25/32-SEC", case_of(CLEAN)).status == "pass"
-    assert told("GDPR-25/32-SEC", case_of(CLEAN, house=HOUSE | {"backups": False})).status == "fail"
-    assert told("GDPR-25/32-SEC", case_of(CLEAN, house=HOUSE | {"backup_verified_at": None})).status == "unknown"
+    assert told("GDPR-25/32-SEC", case_of(CLEAN, house=HOUSE | {"backups": False})).status == "review"
+    assert told("GDPR-25/32-SEC", case_of(CLEAN, house=HOUSE | {"backup_verified_at": None})).status == "review"
+    assert told("GDPR-25/32-SEC", case_of(CLEAN, house=HOUSE | {"roles": {}})).status == "fail"
     assert told("HIPAA-312-AUDIT", case_of(CLEAN)).status == "pass"
     assert told("HIPAA-312-AUDIT", case_of(CLEAN, house=HOUSE | {"audit_entries": 0})).status == "fail"
 
@@ -202,7 +209,7 @@ def test_compute_is_six_times_parameters_times_tokens_against_a_third_of_the_bas
     [base] = told("AIA-GPAI-STATUS", case_of(CLEAN, runs=known)).evidence["ledger"]
     assert (base["flop"], base["part_of_threshold"]) == (8.4e18, pytest.approx(8.4e18 / (1e18 / 3)))
     assert told("AIA-GPAI-STATUS", case_of(CLEAN, runs=known)).reason.startswith("above")
-    assert told("AIA-GPAI-STATUS", case_of(CLEAN, runs=[RUN | {"tokens": None}])).status == "unknown"
+    assert told("AIA-GPAI-STATUS", case_of(CLEAN, runs=[RUN | {"tokens": None}])).status == "review"
     attested = case_of(CLEAN, **TRAINED, attested={"AIA-GPAI-STATUS": "no provider"})
     assert told("AIA-GPAI-STATUS", attested).status == "pass"
 
@@ -217,7 +224,9 @@ def test_the_documents_of_the_ai_act_name_their_gaps(rule: str, lacks: str) -> N
     assert told(rule, case_of(CLEAN, **TRAINED, attested={rule: "enough"})).status == "pass"
     without = {"runs": [RUN | {"energy": None}], "models": [MODEL | {"acceptable_use": None, "context_length": None}]}
     found = told(rule, case_of(CLEAN, **without))
-    assert (found.status, list(found.evidence["gaps"])) == ("fail", ["m:1.0.0"])
+    assert (found.status, list(found.evidence["gaps"])) == ("review", ["m:1.0.0"])
+    assert told(rule, case_of(CLEAN, **without, attested={rule: "enough"})).status == "review"
+    assert told(rule, case_of(CLEAN, **without, attested={rule: "what lacks is attached"})).status == "pass"
     assert any(lacks.split("_")[0] in gap for gap in found.evidence["gaps"]["m:1.0.0"])
     no_provider = case_of(CLEAN, **without, attested={"AIA-GPAI-STATUS": "below a third, no provider"})
     assert told(rule, no_provider).status == "n/a"
@@ -230,21 +239,41 @@ def test_licences_pass_by_the_matrix_and_a_missing_one_is_said_in_r1s_words() ->
     assert told("LIC-COMPAT", case_of(CLEAN, provenance=UNDERIVABLE)).status == "fail"
 
 
-def test_what_comes_later_is_unknown_with_a_reason_whoever_attests() -> None:
-    for rule in ("GDPR-15-ACCESS", "GDPR-33-BREACH", "EDPB-ANON", "CCPA-CLOCK", "CCPA-SALE", "AIA-50-MARK"):
-        found = told(rule, case_of(CLEAN, attested={rule: "all is well"}))
-        assert found.status == "unknown"
-        assert found.reason
+def test_what_tunery_keeps_no_record_of_a_person_answers_for() -> None:
+    for rule in ("GDPR-33-BREACH", "EDPB-ANON", "CCPA-110-KNOW", "CCPA-CLOCK", "CCPA-SALE", "AIA-50-MARK"):
+        assert told(rule, case_of(CLEAN, **TRAINED)).status == "review"
+        assert told(rule, case_of(CLEAN, **TRAINED, attested={rule: "all is well"})).status == "pass"
+    for rule in ("EDPB-ANON", "AIA-50-MARK"):
+        assert told(rule, case_of(CLEAN)).status == "n/a"  # nothing was trained
+
+
+def test_a_person_is_found_where_the_rows_were_looked_at_for_persons() -> None:
+    assert told("GDPR-15-ACCESS", case_of(CLEAN)).status == "pass"
+    version = case_of(CLEAN).version
+    found = told("GDPR-15-ACCESS", case_of(CLEAN, version=version | {"indexed": False}))
+    assert (found.status, found.next[0].count("tunery datasets")) == ("review", 2)
 
 
 def test_an_erasure_must_be_certified_and_each_model_that_saw_the_rows_decided() -> None:
-    assert told("GDPR-17-ERASE", case_of(CLEAN)).status == "unknown"
+    assert told("GDPR-17-ERASE", case_of(CLEAN)).status == "review"
+    told_of = {"GDPR-19-NOTIFY": "n/a", "CCPA-105-DELETE": "n/a"}
+    assert {rule: told(rule, case_of(CLEAN, erasures=[])).status for rule in told_of} == told_of
+    some = {"erasures": [{"erasure": "1", "status": "certified"}]}
+    for rule in told_of:
+        assert told(rule, case_of(CLEAN, **some)).status == "review"
+        assert told(rule, case_of(CLEAN, **some, attested={rule: "told by letter"})).status == "pass"
+    assert told("CCPA-105-DELETE", case_of(CLEAN, erasures=[{"erasure": "1", "status": "decided"}])).status == "fail"
     for erasures, status in (([], "n/a"), (["certified"], "pass"), (["certified", "destroyed"], "fail")):
         known = [{"erasure": str(n), "status": reached} for n, reached in enumerate(erasures)]
         assert told("GDPR-17-ERASE", case_of(CLEAN, erasures=known)).status == status
     for decisions, status in (([], "n/a"), (["retrain"], "pass"), (["retire", None], "fail")):
-        holds = [{"version": str(n), "decision": decision} for n, decision in enumerate(decisions)]
+        holds = [
+            {"version": str(n), "decision": decision, "cause": "erasures/7"} for n, decision in enumerate(decisions)
+        ]
         assert told("GDPR-17-MODEL", case_of(CLEAN, holds=holds)).status == status
+    assert (
+        told("GDPR-17-MODEL", case_of(CLEAN, holds=holds)).next[0].startswith("tunery subjects decide 7 1 --decision")
+    )
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -259,6 +288,28 @@ def test_no_rule_about_rows_passes_over_rows_that_were_not_read(seed: int) -> No
         partly = judge(_with(case, scan), {rule.standard for _, rule in RULES})
         passed = {one.rule for one in partly if one.status == "pass" and RULES.get(one.rule).needs_rows}
         assert passed == set()
+        for one in partly:  # what is open says what closes it
+            assert bool(one.next) == (one.status in ("fail", "review", "unknown")), one
+            assert all(line.startswith("tunery ") for line in one.next)
+
+
+def test_whoever_answers_for_what_is_asked_ends_with_every_standard_passed() -> None:
+    """By what the tool looks at where it can; by documents alone where no detector, format or record is there."""
+    said = {rule_id: f"{rule.words[-1] if rule.words else 'it is'} attached" for rule_id, rule in RULES}
+    del said["HIPAA-ED"]  # the other way to Safe Harbor
+    erased = {"erasures": [{"erasure": "1", "status": "certified"}], "holds": [{"version": "m", "decision": "retire"}]}
+    rows = [row | {"town": "x"} for row in CLEAN]
+    looked_at = case_of(
+        rows, names=9, formats={"MRN": "Q[0-9]{4}"}, quasi=("town",), attested=said, **TRAINED, **erased
+    )
+    poor = {"runs": [RUN | {"tokens": None}], "models": [dict.fromkeys(MODEL, None) | {"reference": "m", "run": "r"}]}
+    poor["models"][0] |= {"license": "MIT", "base_license": "MIT"}
+    bare = case_of(rows, attested=said, **poor, house=HOUSE | {"backups": False})
+    for case in (looked_at, bare, replace(bare, version=bare.version | {"indexed": False})):
+        standards = {rule.standard for _, rule in RULES}
+        outcomes = judge(case, standards)
+        assert {one.status for one in outcomes} == {"pass", "n/a"}, [one for one in outcomes if one.next]
+        assert verdict_of(outcomes, standards)["compliant"] is True
 
 
 def test_rules_that_read_rows_say_so() -> None:
@@ -290,6 +341,4 @@ def test_every_rule_of_the_design_is_there() -> None:
 
 
 def _with(case: Any, scan: Any) -> Any:
-    from dataclasses import replace
-
     return replace(case, scan=scan)

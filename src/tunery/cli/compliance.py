@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from tunery.cli.noun import Limit, Noun, Offset
-from tunery.cli.output import Output, plain, sheet, table
+from tunery.cli.output import Output, plain, plain_text, sheet, table
 from tunery.cli.waiting import Wait, finish
 from tunery.client import Client
 from tunery.compliance.schemas import ReportView, ValidationView
@@ -17,6 +19,12 @@ from tunery.errors import InvalidInput
 from tunery.kit.clock import parse_time
 
 noun = Noun("compliance", "Look at datasets by GDPR, HIPAA and others; attest, report, verify.")
+_ORDER = ("fail", "review", "unknown", "pass", "n/a")
+_OPEN = _ORDER[:3]
+_LAST = (
+    "Go from the top: a new version of the dataset has no attestations yet. Put what you know in the place of "
+    "capitals, then validate again."
+)
 _Report = Annotated[str, typer.Argument(metavar="REPORT", help="Id of the report.")]
 _Dataset = Annotated[str | None, typer.Argument(metavar="DATASET", help="Name. Default: all.")]
 
@@ -58,7 +66,7 @@ def validate(
             if not wait:
                 return sheet(found)
             found = client.compliance.report(str((client.jobs.get(found.job_id).result or {})["report_id"]))
-    return _shown(found)
+    return _shown(found, everything=False)
 
 
 @noun.command("reports", example="tunery compliance reports addresses")
@@ -123,15 +131,38 @@ def withdraw(attestation: Annotated[str, typer.Argument(help="Id of the attestat
         return sheet(client.compliance.withdraw(attestation))
 
 
-def _shown(found: ValidationView | ReportView) -> Output:
+def _shown(found: ValidationView | ReportView, *, everything: bool = True) -> Output:
+    """Show open rules first, each with what closes it; those that are closed only where everything is wanted."""
     data: dict[str, Any] = plain(found)
-    order = ["fail", "review", "unknown", "pass", "n/a"]
-    grid = table(
-        sorted(data["rules"], key=lambda one: (order.index(one["status"]), one["rule"])),
-        "rule", "status", "who", "reason",
-    )  # fmt: skip
-    parts = [Text(found.summary), *(Text(f"stale: {reason}") for reason in data.get("staleReasons", []))]
-    return Output(data, grid.shown, [*parts, Text(f"report {data.get('reportId') or data.get('id')}")])
+    rules = sorted(data["rules"], key=_urgency)
+    still_open = [one for one in rules if one["status"] in _OPEN]
+    parts: list[RenderableType] = [
+        Text(found.summary),
+        *(Text(f"stale: {reason}") for reason in data.get("staleReasons", [])),
+    ]
+    for one in still_open:
+        needed = "" if one["decides"] else ", not asked for"
+        parts.append(Text(plain_text(f"\n{one['rule']} ({one['status']}{needed}): {one['title']}")))
+        parts.append(Padding(Text(plain_text(one["reason"])), (0, 0, 0, 4)))
+        parts += [_copied(f"{'or: ' if number else '    '}{line}") for number, line in enumerate(one["next"])]
+    name = data.get("reportId") or data.get("id")
+    closed = f"{len(rules) - len(still_open)} of {len(rules)} rules pass or do not apply"
+    if everything or not still_open:
+        grid = table(rules, "rule", "status", "who", "reason").shown
+    else:
+        grid, closed = None, f"{closed}; `tunery compliance report {name}` shows them all"
+    last = [Text(f"\n{closed}"), Text(_LAST)]
+    return Output(data, grid, [*parts, *(last if still_open else last[:1]), Text(f"report {name}")])
+
+
+def _urgency(one: dict[str, Any]) -> tuple[int, bool, bool, str]:
+    """What fails comes first, and of that what makes a new version, of which nothing is attested yet."""
+    makes_one = any(line.startswith("tunery datasets") for line in one["next"])
+    return _ORDER.index(one["status"]), not one["decides"], not makes_one, one["rule"]
+
+
+def _copied(line: str) -> Text:
+    return Text(plain_text(line), no_wrap=True, overflow="ignore")
 
 
 def _pair(text: str) -> tuple[str, str]:

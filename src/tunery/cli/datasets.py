@@ -79,6 +79,9 @@ def import_dataset(
     test_split: Share = None,
     deduplicate: Annotated[bool, typer.Option(help="Keep the first of rows that are exactly equal.")] = False,
     strip_key: Annotated[list[str] | None, typer.Option(help="Column to take away; may be repeated.")] = None,
+    redact: Annotated[
+        bool, typer.Option(help="Put its kind in the place of each identifier, key and password that has a form.")
+    ] = False,
     max_len: Annotated[int | None, typer.Option(min=1, help="Take away rows with more characters.")] = None,
     sanitize: Steps = None,
     seed: Seed = 0,
@@ -99,6 +102,7 @@ def import_dataset(
     """Import a file as a new version of a dataset; a folder with a croissant.json says itself what it is."""
     steps: list[dict[str, Any]] = [{"step": "strip_keys", "keys": strip_key}] if strip_key else []
     steps += [{"step": "deduplicate"}] if deduplicate else []
+    steps += [{"step": "redact_pii"}, {"step": "redact_secrets"}] if redact else []
     steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
     options = import_options(
         column, shape, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed

@@ -68,7 +68,7 @@ class Output:
             return
         for part in [self.shown, *self.parts]:
             if part is not None:
-                console().print(part)
+                console().print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from tunery import audit
+from tunery.compliance.closing import IN_WORDS
 from tunery.compliance.ports import RULES
 from tunery.compliance.schemas import AttestationView, AttestationWish
 from tunery.compliance.tables import Attestation
@@ -100,6 +101,8 @@ def _check(wish: AttestationWish) -> None:
         raise InvalidInput(f"{wish.rule} asks until when it holds")
     if wish.until is not None and (wish.until.tzinfo is None or wish.until <= now()):
         raise InvalidInput("until must lie ahead and name its zone, such as 2027-11-20T00:00:00Z")
+    if IN_WORDS in wish.statement:
+        raise InvalidInput(f"say what you attest in the place of {IN_WORDS}")
     if rule.words and not wish.statement.strip().lower().startswith(rule.words):
         raise InvalidInput(f"the statement for {wish.rule} begins with one of: {', '.join(rule.words)}")
 

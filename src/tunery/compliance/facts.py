@@ -14,6 +14,7 @@ from tunery.compliance.ports import Attested, Case, Scan
 from tunery.compliance.tables import Attestation
 from tunery.datasets.shapes import SHAPES
 from tunery.datasets.tables import DatasetVersion
+from tunery.datasets.versions.contents import files_of
 from tunery.identity.tables import Membership
 from tunery.kit.clock import now
 from tunery.platform.db import TenantSession
@@ -41,6 +42,8 @@ def gather_case(session: TenantSession, ground: Ground, version: DatasetVersion,
             "rows": version.rows,
             "total": version.total_samples,
             "size_bytes": version.size_bytes,
+            "options": version.options,
+            "indexed": all(file.indexed for file in files_of(session, version)),
         },
         provenance=version.provenance,
         content=frozenset({*SHAPES[version.shape], "tools"}),  # type: ignore[index] # SQL holds it as text

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from tunery.compliance.closing import attest_line, validate_line
 from tunery.plugins import Registry
 
 __all__ = ["GENERAL", "RULES", "Attested", "Case", "Check", "Outcome", "Rule", "Scan", "Status", "Who", "rule"]
@@ -25,11 +26,15 @@ class Outcome:
         status: ``review``: a person has to decide. ``unknown``: it cannot be answered here.
         reason: One sentence; what was found, or what is missing.
         evidence: What it rests on, as plain JSON; never a value of a row.
+        next: Command lines, any of which closes the question; a rule adds how it is attested by itself.
+        document: A person's word decides it only with a document.
     """
 
     status: Status
     reason: str
     evidence: dict[str, Any] = field(default_factory=dict)
+    next: Sequence[str] = ()
+    document: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,8 @@ class Case:
     """One dataset version, as rules see it.
 
     Attributes:
-        version: ``id``, ``reference``, ``digest``, ``shape``, ``rows``, ``total``, ``status``, ``created_at``.
+        version: ``id``, ``reference``, ``digest``, ``shape``, ``rows``, ``total``, ``size_bytes``, the ``options`` of
+            its import, and whether its rows are ``indexed`` by the identifiers in them.
         provenance: R1's record of it.
         content: The columns that a model learns from.
         scan: What the rows hold; none where they were not read.
@@ -187,16 +193,20 @@ class Rule:
         found = self.check(case)
         if self.needs_rows and found.status in ("pass", "review") and not (case.scan and case.scan.complete):
             seen = f"{case.scan.scanned:,} of {case.scan.total:,}" if case.scan else "none"
-            return replace(found, status="unknown", reason=f"not every row was looked at: {seen}")
-        if found.status != "review" or not (said := case.said(rule_id)):
-            return found
+            found = replace(found, status="unknown", reason=f"not every row was looked at: {seen}", next=())
+        if found.status != "review":
+            again = [validate_line(case, self.standard)] if found.status == "unknown" else []
+            return replace(found, next=found.next or again)
+        said = [one for one in case.said(rule_id) if one.document_digest or not found.document]
+        if not said:
+            return replace(found, next=[*found.next, attest_line(rule_id, self, case, document=found.document)])
         evidence = found.evidence | {"attestations": [one.as_evidence() for one in said]}
         return Outcome("pass", f"attested by {', '.join(sorted({one.by for one in said}))}", evidence)
 
 
 RULES: Registry[Rule] = Registry(
     "compliance_rule",
-    tuple(f"tunery.compliance.rules.{module}" for module in ("gdpr", "ccpa", "hipaa", "ai_act", "general", "later")),
+    tuple(f"tunery.compliance.rules.{module}" for module in ("gdpr", "ccpa", "hipaa", "ai_act", "general")),
 )
 """Every rule by its id; packages add theirs in the group ``tunery.compliance_rule``."""
 

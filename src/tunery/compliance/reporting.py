@@ -22,6 +22,7 @@ from tunery.platform.events import emit
 from tunery.platform.ground import Ground
 from tunery.registry.operations import public_key, signing_key
 from tunery.registry.signing import open_statement, seal_statement
+from tunery.training.tables import TrainingRun
 
 __all__ = [
     "REPORT_TYPE",
@@ -34,6 +35,9 @@ __all__ = [
     "staleness",
     "verify_report",
 ]
+
+OF_MODELS = frozenset({"AI-ACT", "GDPR"})
+"""Standards that ask about the models that came of the rows."""
 
 REPORT_TYPE = "urn:tunery:compliance-report:1"
 
@@ -104,10 +108,18 @@ def staleness(session: TenantSession, row: ComplianceReport) -> list[str]:
 
 
 def lapsed(session: TenantSession, row: ComplianceReport) -> list[str]:
-    """Return which of the attestations that a report rests on are over or withdrawn."""
+    """Return what a report rests on and is over: attestations, and for some standards that no model came since."""
     over = (Attestation.withdrawn_at.is_not(None)) | (Attestation.until <= now())
     statement = sa.select(Attestation).where(Attestation.id.in_(row.attestations), over)
-    return [f"the attestation of {one.rule} by {one.created_by} is over" for one in session.scalars(statement)]
+    reasons = [f"the attestation of {one.rule} by {one.created_by} is over" for one in session.scalars(statement)]
+    if OF_MODELS & row.results.keys():
+        since = sa.select(TrainingRun.name).where(
+            TrainingRun.dataset_version_id == row.dataset_version_id,
+            TrainingRun.status == "succeeded",
+            TrainingRun.finished_at > row.created_at,
+        )
+        reasons += [f"the training {name} has ended since" for name in session.scalars(since)]
+    return reasons
 
 
 def report_summary(session: TenantSession, row: ComplianceReport) -> ReportSummary:

@@ -51,6 +51,10 @@ class RuleOutcome(Camel):
     status: Literal["pass", "fail", "review", "unknown", "n/a"]
     reason: str
     evidence: dict[str, Any] = Field(description="Counts, masked samples, rows looked at, detectors, attestations.")
+    next: list[str] = Field(
+        default_factory=list,
+        description="Command lines, any of which closes an open question; capitals are to be filled in.",
+    )
     decides: bool = Field(description="Whether it counts for `compliant`.")
 
 

@@ -129,6 +129,7 @@ def judge(case: Case, standards: Iterable[str]) -> list[RuleOutcome]:
                 status=outcome.status,
                 reason=outcome.reason,
                 evidence=outcome.evidence,
+                next=[*outcome.next],
                 decides=rule.standard in wanted,
             )
         )

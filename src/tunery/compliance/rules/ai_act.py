@@ -50,14 +50,15 @@ def provider_status(case: Case) -> Outcome:
     if not case.runs:
         return Outcome("n/a", "nothing was trained on these rows")
     if lacking := [run["id"] for run in case.runs if not (run["tokens"] and run["parameters"])]:
-        return Outcome("unknown", f"{len(lacking)} trainings tell no tokens or parameters", {"runs": lacking})
+        reason = f"{len(lacking)} trainings tell no tokens or parameters; a person says the status"
+        return Outcome("review", reason, {"runs": lacking}, document=True)
     ledger = ledger_of(case)
     most = max(base["part_of_threshold"] for base in ledger)
     place = "above" if most > 1 else "below"
     return Outcome("review", f"{place} the threshold: {most:.2g} of it; a person says the status", {"ledger": ledger})
 
 
-@rule("AIA-XI-1", _ACT, "Annex XI, general description of the model", "A")
+@rule("AIA-XI-1", _ACT, "Annex XI, general description of the model", "A+H")
 def general_description(case: Case) -> Outcome:
     """Look which of the six fields the registry can fill."""
     return _documented(
@@ -128,6 +129,14 @@ def public_summary(case: Case) -> Outcome:
     return Outcome("review", f"a person adds {', '.join(gaps)} and publishes it", evidence)
 
 
+@rule("AIA-50-MARK", _ACT, "Deployments mark what they generate", "A+H")
+def marked(case: Case) -> Outcome:
+    """Ask only where there is a model; deployments have no such switch yet."""
+    if not case.models:
+        return Outcome("n/a", "no model was registered from these rows")
+    return Outcome("review", "deployments mark nothing by themselves; a person says what marks their answers")
+
+
 def _documented(case: Case, fields: Any, review: str = "") -> Outcome:
     """Return which fields each model lacks; where a person said that nobody is a provider, the duty does not apply."""
     if not case.models:
@@ -140,5 +149,6 @@ def _documented(case: Case, fields: Any, review: str = "") -> Outcome:
     if ledger and all(base["part_of_threshold"] <= 1 for base in ledger) and case.said("AIA-GPAI-STATUS"):
         return Outcome("n/a", "below a third of the base's compute, and a person said so: no provider", evidence)
     if gaps:
-        return Outcome("fail", "; ".join(f"{name} lacks {', '.join(each)}" for name, each in gaps.items()), evidence)
+        lacking = "; ".join(f"{name} lacks {', '.join(each)}" for name, each in gaps.items())
+        return Outcome("review", f"{lacking}; a person attaches it", evidence, document=True)
     return Outcome("review" if review else "pass", review or "every field is there", evidence)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from tunery.compliance.closing import rid_lines, validate_line
 from tunery.compliance.ports import RULES, Case, Outcome, Rule, Scan, Status, Who
 
-__all__ = ["NOT_READ", "asked", "count", "found_of", "later", "names", "person"]
+__all__ = ["NOT_READ", "asked", "count", "found_of", "names", "person"]
 
 NOT_READ = Outcome("unknown", "the rows were not looked at")
 
@@ -45,7 +46,7 @@ def count(
         evidence = found_of(case.scan, {*own, *review})
         hard = {kind: n for kind, n in evidence["counts"].items() if kind not in review}
         if hard:
-            return Outcome(found, _told(hard), evidence)
+            return Outcome(found, _told(hard), evidence, rid_lines(case, hard) if found == "fail" else ())
         if evidence["counts"]:
             return Outcome("review", _told(evidence["counts"]), evidence)
         return Outcome(none, "none found by these detectors", evidence)
@@ -60,15 +61,6 @@ def person(rule_id: str, standard: str, title: str, question: str, **further: An
         return asked(question, case, rule_id)
 
     RULES.register(rule_id)(Rule(standard, title, "H", check, **further))
-
-
-def later(rule_id: str, standard: str, title: str, who: Who, reason: str) -> None:
-    """Register a rule whose subject is not there yet: it is never passed."""
-
-    def check(case: Case) -> Outcome:
-        return Outcome("unknown", reason)
-
-    RULES.register(rule_id)(Rule(standard, title, who, check))
 
 
 def asked(question: str, case: Case, rule_id: str) -> Outcome:
@@ -86,6 +78,8 @@ def names(
 ) -> None:
     """Register a rule about names: whatever a detector of names found or missed, a person decides.
 
+    Where no detector has looked, the person's word needs a document that tells which rows were read.
+
     Args:
         rule_id: Its id.
         standard: Its standard.
@@ -100,10 +94,12 @@ def names(
             return NOT_READ
         evidence = found_of(case.scan, kinds)
         if failing := {kind: n for kind, n in evidence["counts"].items() if kind in hard}:
-            return Outcome("fail", _told(failing), evidence)
+            return Outcome("fail", _told(failing), evidence, rid_lines(case, failing))
         looked = max((about["rows"] for about in case.scan.detectors.values() if "PERSON" in about["kinds"]), default=0)
         if not looked:
-            return Outcome("unknown", "no names were looked for; validate with --names 500", evidence)
+            reason = "nobody looked for names; let a detector do it, or read rows and attest what you read"
+            again = [validate_line(case, standard, "--names", "500")]
+            return Outcome("review", reason, evidence, again, document=True)
         found = _told(evidence["counts"]) if evidence["counts"] else "none found"
         return Outcome("review", f"{found} in the {looked:,} rows looked at; such detectors miss many", evidence)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
+from tunery.compliance.closing import rid_lines, validate_line
 from tunery.compliance.ports import Case, Outcome, rule
 from tunery.compliance.rules.finding import NOT_READ, asked, count, found_of, names, person
 
@@ -43,9 +45,12 @@ def record_numbers(case: Case) -> Outcome:
     own: Collection[str] = case.scan.detectors.get("custom", {}).get("kinds", [])
     evidence = found_of(case.scan, {*_RECORDS, *own})
     if evidence["counts"]:
-        return Outcome("fail", ", ".join(f"{n:,} {kind}" for kind, n in evidence["counts"].items()), evidence)
+        told = ", ".join(f"{n:,} {kind}" for kind, n in evidence["counts"].items())
+        return Outcome("fail", told, evidence, rid_lines(case, evidence["counts"]))
     if not own:
-        return Outcome("unknown", "no format of your record numbers is given (--format MRN='[0-9]{8}')", evidence)
+        again = validate_line(case, "HIPAA", "--format", "MRN=[0-9]{8}")
+        reason = "no format of your record numbers is given; give it, or attest that there are no such numbers"
+        return Outcome("review", reason, evidence, [again])
     return Outcome("pass", "none found by these formats", evidence)
 
 
@@ -69,7 +74,9 @@ def other_codes(case: Case) -> Outcome:
 def expert_determination(case: Case) -> Outcome:
     """Tell whether this way was taken."""
     if case.said("HIPAA-ED") or case.said("HIPAA-ED", over=True):
-        return asked("the expert's report has to be renewed", case, "HIPAA-ED")
+        over = [f"tunery compliance withdraw {one.id}" for one in case.said("HIPAA-ED", over=True)]
+        found = asked("the expert's report has to be renewed, or withdrawn for Safe Harbor", case, "HIPAA-ED")
+        return replace(found, next=[" && ".join(over)] if over else ())
     return Outcome("n/a", "Safe Harbor is the way taken; no expert's report is attested")
 
 
@@ -79,4 +86,4 @@ def safeguards(case: Case) -> Outcome:
     evidence = {key: case.house[key] for key in ("audit_entries", "users", "sealed", "digests")}
     if all(evidence.values()):
         return Outcome("pass", "every deed is logged with its user, data is sealed and checked by digest", evidence)
-    return Outcome("fail", "log, users, sealing or digests are missing", evidence)
+    return Outcome("fail", "log, users, sealing or digests are missing", evidence, ["tunery doctor"])
