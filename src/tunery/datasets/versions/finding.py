@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tunery.datasets.tables import DatasetFile, DatasetVersion
-from tunery.datasets.versions.row_files import rows_at
+from tunery.datasets.versions.row_files import ids_at
 from tunery.datasets.versions.stored_file import StoredFile
 from tunery.datasets.versions.subject_index import SubjectIndex
 from tunery.platform.ground import Ground
@@ -49,8 +49,8 @@ def find_rows(ground: Ground, tenant_id: str, entries: Sequence[bytes]) -> list[
     found = []
     for file, wanted in zip(files, numbers, strict=True):
         if wanted:
-            stored = rows_at(StoredFile(ground.blobs, tenant_id, file.digest), file.digest, wanted)
-            found += [FoundRow(file, number, row.row_id, row.split) for number, row in zip(wanted, stored, strict=True)]
+            ids = ids_at(StoredFile(ground.blobs, tenant_id, file.digest), file.digest, wanted)
+            found += [FoundRow(file, number, *row) for number, row in zip(wanted, ids, strict=True)]
     return found
 
 

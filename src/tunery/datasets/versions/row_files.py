@@ -34,8 +34,8 @@ __all__ = [
     "MEDIA_TYPE",
     "RowFile",
     "StoredRow",
+    "ids_at",
     "read_batches",
-    "rows_at",
     "rows_in",
     "schema_of_rows",
     "write_row_files",
@@ -144,19 +144,19 @@ def read_batches(file: RawIOBase, name: str, columns: Sequence[str] | None = Non
         yield from parquet.iter_batches(4096, columns=columns)
 
 
-def rows_at(file: RawIOBase, name: str, numbers: Sequence[int]) -> list[StoredRow]:
-    """Return the rows at these places of a file, in ascending order; only their row groups are read.
+def ids_at(file: RawIOBase, name: str, numbers: Sequence[int]) -> list[tuple[str, str]]:
+    """Return id and split of the rows at these places of a file, in ascending order; no more of it is read.
 
     Raises: IntegrityError, SchemaNewer: as ``read_batches``.
     """
-    found: list[StoredRow] = []
+    found: list[tuple[str, str]] = []
     with _opened(file, name) as parquet, _faults(name):
         first = 0
         for group in range(parquet.num_row_groups):
             count = parquet.metadata.row_group(group).num_rows
             if wanted := [number - first for number in numbers if first <= number < first + count]:
-                for batch in parquet.read_row_group(group).take(wanted).to_batches():
-                    found += rows_in(batch)
+                rows = parquet.read_row_group(group, columns=["row_id", "split"]).take(wanted)
+                found += zip(rows["row_id"].to_pylist(), rows["split"].to_pylist(), strict=True)
             first += count
     return found
 
