@@ -8,7 +8,8 @@ Each part runs in a process of its own, so that its peak of memory is its own:
                 version: with exact de-duplication alone, with the subject index, with personal data redacted; the
                 memory is that of all its processes together, shared pages once, at its highest and as it grew
     diff        two versions of ``--rows`` rows, one in a hundred of which is changed
-    subjects    looking up a person in the subject indexes of ``--rows`` rows, in files of a million
+    subjects    tracing a person in ``--rows`` rows, in files of a million, that 50 runs took in parts of
+    people      tracing ``--people`` of 100,000 people in 3 versions and 50 runs, held against a search of all rows
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="+", choices=sorted(PARTS))
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--megabytes", type=int, default=1_000)
     parser.add_argument("--test-split", type=float, default=0.0)
     parser.add_argument("--only", choices=[*WAYS], help="this way of importing alone")
@@ -183,7 +185,7 @@ class House:
         with self.ground.database.system_session("a benchmark looks for the local tenant") as session:
             self.tenant_id = session.scalars(sa.select(Tenant.id)).one()
 
-    def import_file(self, path: Path, name: str, **options: Any) -> Any:
+    def import_file(self, path: Path, name: str, mode: Any = "replace", **options: Any) -> Any:
         """Return the version that a file becomes, as a job makes it."""
         from tunery.datasets.imports import execute_import
         from tunery.datasets.views import DatasetImport
@@ -191,7 +193,7 @@ class House:
         from tunery.platform.jobs import Job, JobContext
 
         digest = self.ground.blobs.put(self.tenant_id, path).digest
-        wish = DatasetImport(name=name, file_digest=digest, file_name="rows.jsonl", options=options)
+        wish = DatasetImport(name=name, file_digest=digest, file_name="rows.jsonl", options=options, mode=mode)
         lease = new_id()
         with self.ground.database.session(self.tenant_id) as session:
             job = Job(kind="benchmark", payload={}, status="running", lease_token=lease, created_by="benchmark")
@@ -290,45 +292,140 @@ def diff(arguments: argparse.Namespace) -> None:
 
 
 def subjects(arguments: argparse.Namespace) -> None:
-    from tunery.datasets.identifiers import PURPOSE, Identifiers, entries_for
+    """Trace people in a version of many rows, each about one of them, that 50 runs took in parts of."""
+    from tunery.datasets.identifiers import DECLARED, PURPOSE, entries_of
     from tunery.datasets.tables import Dataset
-    from tunery.datasets.versions.finding import find_rows
+    from tunery.datasets.versions.recording import Change, record_version
     from tunery.datasets.versions.row_files import StoredRow
-    from tunery.datasets.versions.writing import put_rows
+    from tunery.datasets.versions.writing import Written, put_rows
+    from tunery.kit.actor import Actor
     from tunery.kit.ids import new_id
+    from tunery.subjects.tracing import trace_subject
 
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
-        house = House(Path(folder))
-        secrets, made = house.ground.blobs.keyring.secrets, new_id()
-        newest = secrets.newest(house.tenant_id, PURPOSE)
-        identifiers = Identifiers(newest, ("customer",))
-        with house.ground.database.session(house.tenant_id) as session:
-            session.add(Dataset(id=made, name="people", created_by="benchmark"))
+        house, made, count = House(Path(folder)), new_id(), arguments.rows
+        newest = house.ground.blobs.keyring.secrets.newest(house.tenant_id, PURPOSE)
 
         def rows(first: int) -> Iterator[StoredRow]:
-            for number in range(first, min(first + 1_000_000, arguments.rows)):
-                entries = tuple(identifiers.of_row({"customer": f"C-{number}"}))
+            for number in range(first, min(first + 1_000_000, count)):
+                entries = tuple(entries_of([(DECLARED, f"C-{number}")], [newest]))
                 yield StoredRow(f"r{number}", "train", number + 1, f'{{"text":"row {number}"}}', entries)
 
-        for sequence, first in enumerate(range(0, arguments.rows, 1_000_000)):
-            files = put_rows(house.ground, house.tenant_id, made, rows(first), Path(folder), sequence << 10)
-            with house.ground.database.session(house.tenant_id) as session:
-                session.add_all(files)
-        rng, seconds = random.Random(3), []
-        for _ in range(15):
-            number = rng.randrange(arguments.rows)
-            start = time.perf_counter()
-            found = find_rows(house.ground, house.tenant_id, entries_for(f"c-{number}", [newest]))
-            seconds.append(time.perf_counter() - start)
-            assert [row.row_id for row in found] == [f"r{number}"]
-        seconds.sort()
+        files, start = [], time.perf_counter()
+        for sequence, first in enumerate(range(0, count, 1_000_000)):
+            files += put_rows(house.ground, house.tenant_id, made, rows(first), Path(folder), sequence << 10)
+        print(f"subjects: {count:,} rows written in {time.perf_counter() - start:,.0f} s", flush=True)
+        # The version's digest and its entry in the log are not what is asked for, so they are not made.
+        written = Written(0, "0" * 64, {"train": count}, sum(file.size_bytes for file in files), files)
+        with house.ground.database.session(house.tenant_id) as session:
+            session.add(dataset := Dataset(id=made, name="people", created_by="benchmark"))
+            session.flush()
+            columns: dict[str, Any] = {"shape": "text", "options": {}, "provenance": {"preprocessingSteps": []}}
+            actor = Actor(house.tenant_id, None, "benchmark")
+            version = record_version(session, actor, dataset, written, Change("import", "x", columns=columns))
+        masks = add_runs(house, [version], [count])
+        times = []
+        for number in random.Random(3).sample(range(count), 30):
+            start, cpu = time.perf_counter(), time.process_time()
+            with house.ground.database.session(house.tenant_id, read_only=True) as session:
+                found = trace_subject(house.ground, session, f"c-{number}")
+            times.append((time.perf_counter() - start, time.process_time() - cpu))
+            assert [row.row_id for row in found.rows] == [f"r{number}"]
+            saw = {one.name.split(" ")[0] for one in found.seen_by if one.kind == "run"}
+            assert saw == {name for name, (_, mask) in masks.items() if mask[number]}
+        print(f"subjects: a trace in {count:,} rows and 50 runs: {_told(times)}")
+
+
+def people(arguments: argparse.Namespace) -> None:
+    """Trace some of 100,000 people in three versions that 50 runs took in parts of, held against a search of all."""
+    from tunery.datasets.operations import rows_of
+    from tunery.subjects.tracing import trace_subject
+
+    rng, everyone = random.Random(5), 100_000
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+        house, path, versions = House(Path(folder)), Path(folder) / "rows.jsonl", []
+        for part in range(3):
+            with path.open("w") as file:
+                for number in range(everyone):
+                    named = f"person{rng.randrange(everyone)}@example.com and +1 415 {200 + part} {number % 10_000:04}"
+                    file.write(json.dumps({"prompt": f"case {part}-{number} of {named}", "completion": "done"}) + "\n")
+            mode = "append" if part else "replace"
+            versions.append(house.import_file(path, "people", mode, validation_split=0, test_split=0))
+            print(f"people: {versions[-1].total_samples:,} rows stand after {house.seconds:,.0f} s", flush=True)
+        contents = [[(row.row_id, row.content) for row in rows_of(house.ground, version)] for version in versions]
+        masks = add_runs(house, versions, [len(rows) for rows in contents])
+        times, right, found_only, missed = [], 0, 0, 0
+        for number in rng.sample(range(everyone), arguments.people):
+            address = f"person{number}@example.com"
+            hits = [[place for place, (_, text) in enumerate(rows) if f" {address} " in text] for rows in contents]
+            expected = set()
+            for version, rows, places in zip(versions, contents, hits, strict=True):
+                expected |= {(version.reference, rows[place][0]) for place in places}
+            for name, (version, mask) in masks.items():
+                if mask[hits[versions.index(version)]].any():
+                    expected |= {("run", name), ("model_version", f"{name}:1")}
+            start, cpu = time.perf_counter(), time.process_time()
+            with house.ground.database.session(house.tenant_id, read_only=True) as session:
+                trace = trace_subject(house.ground, session, address.upper())
+            times.append((time.perf_counter() - start, time.process_time() - cpu))
+            found = {(reference, row.row_id) for row in trace.rows for reference in row.versions}
+            found |= {(one.kind, one.name.split(" ")[0]) for one in trace.seen_by}
+            right, found_only, missed = (
+                right + len(found & expected),
+                found_only + len(found - expected),
+                missed + len(expected - found),
+            )
         print(
-            f"subjects: {arguments.rows:,} rows: {seconds[7] * 1000:,.0f} ms at the median, {seconds[-1] * 1000:,.0f} "
-            f"at most; load {os.getloadavg()[0]:.1f}"
+            f"people: {everyone:,} people, {sum(map(len, contents)):,} rows in 3 versions, 50 runs: {right:,} found of "
+            f"{arguments.people} people, {found_only} too many, {missed} missed; {_told(times)}"
         )
 
 
-PARTS = {"near": near, "steps": steps, "import": import_, "diff": diff, "subjects": subjects}
+def add_runs(house: House, versions: list[Any], sizes: list[int]) -> dict[str, tuple[Any, Any]]:
+    """Write 50 runs, each on one of the versions and a random third of its rows, with a model each; return the rows."""
+    import zlib
+
+    import numpy as np
+
+    from tunery.kit.ids import new_id
+    from tunery.lineage.operations import Node, link
+    from tunery.registry.tables import Model, ModelVersion
+    from tunery.training.tables import TrainingRun
+
+    random_numbers, masks = np.random.default_rng(4), {}
+    plain: dict[str, Any] = {"manifest": {"files": []}, "manifest_digest": "0" * 64, "signature": {}, "size_bytes": 0}
+    plain |= {"details": {}, "created_by": "benchmark"}
+    for number in range(50):
+        version, size = versions[number % len(versions)], sizes[number % len(versions)]
+        name, mask = f"run{number}", random_numbers.random(size) < 1 / 3
+        masks[name] = version, mask
+        with house.ground.database.session(house.tenant_id) as session:
+            model = Model(id=new_id(), name=name, kind="fine_tuned", created_by="benchmark")
+            made = ModelVersion(id=new_id(), model=model, version="1", kind="adapter", **plain)
+            base = ModelVersion(id=new_id(), model=model, version="0", kind="base", **plain)
+            session.add_all([made, base])
+            session.flush()
+            run = TrainingRun(
+                id=new_id(), name=name, method="sft", config={}, status="succeeded", created_by="benchmark",
+                dataset_version_id=version.id, dataset_reference=version.reference, dataset_digest=version.digest,
+                base_version_id=base.id, base_reference=f"{name}:0", base_digest="0" * 64,
+                consumed=zlib.compress(np.packbits(mask, bitorder="little").tobytes()),
+            )  # fmt: skip
+            session.add(run)
+            link(session, Node("run", run.id, name), Node("model_version", made.id, f"{name}:1"), "produced_by")
+    return masks
+
+
+def _told(times: list[tuple[float, float]]) -> str:
+    seconds, core = (sorted(1000 * one for one in each) for each in zip(*times, strict=True))
+    middle = len(times) // 2
+    return (
+        f"{seconds[middle]:,.0f} ms at the median ({core[middle]:,.0f} of a core), {seconds[-1]:,.0f} at most, "
+        f"of {len(times)}; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+PARTS = {"near": near, "steps": steps, "import": import_, "diff": diff, "subjects": subjects, "people": people}
 
 
 if __name__ == "__main__":
