@@ -14,9 +14,8 @@ from starlette.responses import Response, StreamingResponse
 
 from tunery import audit
 from tunery.api.schemas import JobView
-from tunery.errors import NotFound, TuneryError
-from tunery.kit.ids import parse_id
-from tunery.platform.db import TenantSession, page_of
+from tunery.errors import TuneryError
+from tunery.platform.db import TenantSession, page_of, row_of
 from tunery.platform.http import AsyncCall, Call, Limit, Offset, route
 from tunery.platform.jobs import Job, JobEvent, cancel_job, retry_job
 from tunery.platform.jobs.queue import FINISHED
@@ -107,8 +106,4 @@ async def _look(call: AsyncCall, job_id: str, after: int) -> tuple[bool, Sequenc
 
 
 def _existing(session: TenantSession, job_id: str) -> Job:
-    known_id = parse_id(job_id)
-    row = session.get(Job, known_id) if known_id else None
-    if row is None:
-        raise NotFound(f"there is no job {job_id}")
-    return row
+    return row_of(session, Job, job_id, "job", "`tunery jobs list` shows what there is")

@@ -15,9 +15,8 @@ from tunery.errors import InvalidInput, NotFound
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.digests import check_digest
-from tunery.kit.ids import parse_id
 from tunery.platform.blobs.references import hold_files
-from tunery.platform.db import Page, TenantSession, page_of
+from tunery.platform.db import Page, TenantSession, page_of, row_of
 from tunery.platform.ground import Ground
 
 __all__ = ["attest", "attestation_view", "list_attestations", "withdraw_attestation"]
@@ -57,10 +56,8 @@ def attest(session: TenantSession, ground: Ground, actor: Actor, wish: Attestati
 
 def withdraw_attestation(session: TenantSession, actor: Actor, attestation_id: str) -> Attestation:
     """Take a person's word back; repeating it changes nothing. Raises: NotFound."""
-    known = parse_id(attestation_id)
-    row = session.get(Attestation, known) if known else None
-    if row is None:
-        raise NotFound(f"there is no attestation {attestation_id[:100]!r}; `tunery compliance attestations` lists them")
+    hint = "`tunery compliance attestations` lists them"
+    row = row_of(session, Attestation, attestation_id, "attestation", hint)
     if row.withdrawn_at is None:
         row.withdrawn_by, row.withdrawn_at = actor.name, now()
         what = row.dataset_reference or f"sources/{row.source_digest}"

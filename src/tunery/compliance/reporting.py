@@ -13,11 +13,10 @@ from tunery.compliance.schemas import ReportSummary, ReportView, Verification
 from tunery.compliance.tables import Attestation, ComplianceReport
 from tunery.datasets.operations import get_dataset, newest_version
 from tunery.datasets.tables import DatasetVersion
-from tunery.errors import NotFound, SignatureInvalid
+from tunery.errors import SignatureInvalid
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
-from tunery.kit.ids import parse_id
-from tunery.platform.db import Page, TenantSession, page_of
+from tunery.platform.db import Page, TenantSession, page_of, row_of
 from tunery.platform.events import emit
 from tunery.platform.ground import Ground
 from tunery.registry.operations import public_key, signing_key
@@ -75,11 +74,7 @@ def keep_report(
 
 def get_report(session: TenantSession, report_id: str) -> ComplianceReport:
     """Return a report. Raises: NotFound."""
-    known = parse_id(report_id)
-    row = session.get(ComplianceReport, known) if known else None
-    if row is None:
-        raise NotFound(f"there is no report {report_id[:100]!r}; `tunery compliance reports` lists them")
-    return row
+    return row_of(session, ComplianceReport, report_id, "report", "`tunery compliance reports` lists them")
 
 
 def list_reports(

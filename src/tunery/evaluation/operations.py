@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from tunery import audit
-from tunery.errors import InvalidInput, NotFound, Refused
+from tunery.errors import InvalidInput, Refused
 from tunery.evaluation.metrics import metrics_by_name
 from tunery.evaluation.predictions import answers_of, read_predictions
 from tunery.evaluation.rows import find_dataset
@@ -15,8 +15,8 @@ from tunery.evaluation.schemas import EvaluationCreate
 from tunery.evaluation.statistics import Difference, compare
 from tunery.evaluation.tables import Comparison, Evaluation
 from tunery.kit.actor import Actor
-from tunery.kit.ids import new_id, parse_id
-from tunery.platform.db import Page, TenantSession, page_of
+from tunery.kit.ids import new_id
+from tunery.platform.db import Page, TenantSession, page_of, row_of
 from tunery.platform.events import emit
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import UNFINISHED, Job, enqueue_job
@@ -88,11 +88,7 @@ def submit_evaluation(session: TenantSession, ground: Ground, actor: Actor, wish
 
 def get_evaluation(session: TenantSession, evaluation_id: str) -> Evaluation:
     """Return an evaluation. Raises: NotFound."""
-    canonical = parse_id(evaluation_id)
-    row = session.get(Evaluation, canonical) if canonical else None
-    if row is None:
-        raise NotFound(f"there is no evaluation {evaluation_id[:100]!r}; `tunery evaluations list` shows what there is")
-    return row
+    return row_of(session, Evaluation, evaluation_id, "evaluation", "`tunery evaluations list` shows what there is")
 
 
 def list_evaluations(

@@ -9,16 +9,16 @@ import sqlalchemy as sa
 from tunery import audit
 from tunery.datasets.sources import HubSource
 from tunery.datasets.sources.hub import pin_source
-from tunery.errors import Forbidden, NotFound, RecipeInvalid, Refused
+from tunery.errors import Forbidden, RecipeInvalid, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.digests import sha256_json
-from tunery.kit.ids import new_id, parse_id
+from tunery.kit.ids import new_id
 from tunery.pipelines.recipe import Recipe, parse_recipe
 from tunery.pipelines.schemas import PipelineStart, PipelineView, StageView
 from tunery.pipelines.tables import Pipeline, PipelineStage
 from tunery.pipelines.waiting import waiting_behind
-from tunery.platform.db import Page, TenantSession, page_of
+from tunery.platform.db import Page, TenantSession, page_of, row_of
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import UNFINISHED, Job, JobEvent, cancel_job, enqueue_job, retry_job
 from tunery.registry.bases import BaseSource, pin_base
@@ -137,11 +137,7 @@ def find_by_key(session: TenantSession, key: str) -> Pipeline | None:
 
 def get_pipeline(session: TenantSession, pipeline_id: str) -> Pipeline:
     """Return a pipeline by id. Raises: NotFound."""
-    known_id = parse_id(pipeline_id)
-    row = session.get(Pipeline, known_id) if known_id else None
-    if row is None:
-        raise NotFound(f"there is no pipeline {pipeline_id}")
-    return row
+    return row_of(session, Pipeline, pipeline_id, "pipeline", "`tunery pipelines list` shows what there is")
 
 
 def list_pipelines(session: TenantSession, limit: int, offset: int) -> Page[Pipeline]:

@@ -12,7 +12,7 @@ from tunery.evaluation.operations import keep_comparison
 from tunery.kit.actor import Actor
 from tunery.kit.ids import parse_id
 from tunery.kit.references import check_name
-from tunery.platform.db import Page, TenantSession, page_of
+from tunery.platform.db import Page, TenantSession, page_of, row_of
 from tunery.platform.events import emit
 from tunery.promotion.evidence import Gathered
 from tunery.promotion.rules import decide, is_upward
@@ -130,11 +130,7 @@ def keep_verdict(
 
 def get_verdict(session: TenantSession, verdict_id: str) -> Verdict:
     """Return a verdict. Raises: NotFound."""
-    canonical = parse_id(verdict_id)
-    row = session.get(Verdict, canonical) if canonical else None
-    if row is None:
-        raise NotFound(f"there is no verdict {verdict_id[:100]!r}; `tunery gates get` shows a gate's verdicts")
-    return row
+    return row_of(session, Verdict, verdict_id, "verdict", "`tunery gates get` shows a gate's verdicts")
 
 
 def list_verdicts(

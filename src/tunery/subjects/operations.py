@@ -14,7 +14,7 @@ from tunery.errors import NotFound, RateLimited, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.ids import parse_id
-from tunery.platform.db import Page, TenantSession, page_of
+from tunery.platform.db import Page, TenantSession, page_of, row_of
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job, enqueue_job
 from tunery.registry.holds import decide_hold
@@ -63,10 +63,7 @@ def list_erasures(session: TenantSession, limit: int = 50, offset: int = 0) -> P
 
 def get_erasure(session: TenantSession, erasure_id: str) -> Erasure:
     """Return an erasure. Raises: NotFound."""
-    row = session.get(Erasure, erasure_id) if parse_id(erasure_id) else None
-    if row is None:
-        raise NotFound(f"there is no erasure {erasure_id[:80]!r}; `tunery subjects erasures` lists them")
-    return row
+    return row_of(session, Erasure, erasure_id, "erasure", "`tunery subjects erasures` lists them")
 
 
 def decide(session: TenantSession, actor: Actor, erasure_id: str, wish: Decision) -> ModelHold:

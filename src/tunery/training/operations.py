@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from tunery import audit
 from tunery.datasets.operations import resolve_version as resolve_dataset
-from tunery.errors import InvalidInput, NotFound, Refused
+from tunery.errors import InvalidInput, Refused
 from tunery.kit.actor import Actor
-from tunery.kit.ids import new_id, parse_id
-from tunery.platform.db import Page, TenantSession, page_of
+from tunery.kit.ids import new_id
+from tunery.platform.db import Page, TenantSession, page_of, row_of
 from tunery.platform.jobs import UNFINISHED, Job, cancel_job, enqueue_job
 from tunery.registry.operations import resolve_version, use_version
 from tunery.registry.tables import ModelVersion
@@ -72,11 +72,7 @@ def submit_run(session: TenantSession, actor: Actor, wish: RunCreate) -> Trainin
 
 def get_run(session: TenantSession, run_id: str) -> TrainingRun:
     """Return a run. Raises: NotFound."""
-    canonical = parse_id(run_id)
-    row = session.get(TrainingRun, canonical) if canonical else None
-    if row is None:
-        raise NotFound(f"there is no run {run_id[:100]!r}; `tunery runs list` shows what there is")
-    return row
+    return row_of(session, TrainingRun, run_id, "run", "`tunery runs list` shows what there is")
 
 
 def list_runs(session: TenantSession, limit: int = 50, offset: int = 0) -> Page[TrainingRun]:
