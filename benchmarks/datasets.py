@@ -74,7 +74,7 @@ def make_texts(count: int, seed: int = 1) -> Iterator[str]:
 
 
 class Memory:
-    """Looks five times a second how much memory this process and its children have; Linux only."""
+    """Looks every second how much memory this process and its children have; Linux only."""
 
     def __init__(self) -> None:
         self.seen: list[float] = []
@@ -96,7 +96,7 @@ class Memory:
         return f"memory {max(parts):,.0f} MiB (over time {', '.join(f'{part:,.0f}' for part in parts)})"
 
     def _look(self) -> None:
-        while not self._ended.wait(0.2):
+        while not self._ended.wait(1):
             self.seen.append(sum(map(self._share, [os.getpid(), *self._children()])) / 1024)
 
     def _children(self) -> list[int]:

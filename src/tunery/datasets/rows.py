@@ -73,7 +73,7 @@ class RowIds:
 
     def take(self, row_id: str, line: int) -> bool:
         """Name a row as another process did, which knew a part of the file only; false: the id was given before."""
-        new = self._seen.add(self._digest(row_id), line)
+        new = self._seen.add(bytes.fromhex(row_id) if self._key is None else self._digest(row_id), line)
         self.count += new
         return new
 

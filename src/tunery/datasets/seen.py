@@ -41,7 +41,7 @@ class Seen:
 
     def add(self, digest: bytes, number: int = 0) -> bool:
         """Note a digest; false: it came before, and keeps its number."""
-        if self.number(digest) is not None:
+        if digest in self._held or (self._files and self.number(digest) is not None):
             return False
         self._held[digest] = number
         if len(self._held) >= _HELD:
