@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import undefer
 
 from tunery.datasets.tables import (
+    Dataset,
     DatasetFile,
     DatasetTag,
     DatasetVersion,
@@ -162,9 +163,8 @@ def _hold_still(context: JobContext, session: TenantSession, plan: _Plan, entrie
 
     Raises: StaleState: something came since the plan was made.
     """
-    datasets = {version.dataset.id: version.dataset for version, _ in plan.versions}
-    for _, dataset in sorted(datasets.items()):
-        session.refresh(session.merge(dataset, load=True), with_for_update=True)
+    # All datasets: an import into any of them looks at the list of the forgotten once it has locked its own.
+    session.scalars(sa.select(Dataset).order_by(Dataset.id).with_for_update()).all()
     _lock(session, DatasetVersion, (version.id for version, _ in plan.versions))
     there = find_subject(context.ground, session, entries)
     if {one.id for one in there.all_versions} != {
