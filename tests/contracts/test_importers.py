@@ -164,7 +164,7 @@ def test_an_overlong_row_is_malformed_and_the_next_one_is_read(name: str) -> Non
 
 
 @importers
-def test_no_more_than_a_row_is_held_in_memory(name: str) -> None:
+def test_dat_12_no_more_than_a_row_is_held_in_memory(name: str) -> None:
     if name in HELD_WHOLE:
         return
     data = FORMATS[name].write([FORMATS[name].make(i, "x" * 1000) for i in range(20_000)])

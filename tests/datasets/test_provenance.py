@@ -136,9 +136,21 @@ def test_dat_05_steps_are_recorded_with_affected_samples_and_time(ground: Ground
     rows = [*pairs(20), *pairs(3), {"prompt": "who?", "completion": "ann@example.com"}]
     before = datetime.now(UTC)
     deduplicated, redacted = imported(ground, actor, rows, {}, sanitize=steps).preprocessing_steps
-    assert (deduplicated.step, deduplicated.affected_samples) == ("deduplicate", 3)
-    assert (redacted.step, redacted.affected_samples) == ("redact_pii", 1)
+    # R1's words, and the names here beside them.
+    assert (deduplicated.step, deduplicated.name, deduplicated.affected_samples) == ("deduplication", "deduplicate", 3)
+    assert (redacted.step, redacted.name, redacted.affected_samples) == ("pii_removal", "redact_pii", 1)
     assert before <= deduplicated.timestamp <= datetime.now(UTC)
+
+
+def test_dat_11_what_is_raw_what_is_processed_and_what_a_model_made_are_told_apart(
+    ground: Ground, actor: Actor
+) -> None:
+    wish = wish_for(ground, actor, [*pairs(20), *pairs(3)], sanitize=[{"step": "deduplicate"}])
+    version = execute_import(context_of(ground, actor), wish.model_copy(update={"source_type": "generated"}))
+    [source] = record_of(ground, actor).sources
+    assert source.type == "generated"
+    assert ground.blobs.read(actor.tenant_id, source.digest).count(b"\n") == 23  # as it came
+    assert len([*rows_of(ground, version)]) == 20
 
 
 def test_dat_06_a_change_is_a_step_of_the_next_version_and_older_records_stay(ground: Ground, actor: Actor) -> None:

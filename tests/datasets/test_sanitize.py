@@ -1,4 +1,4 @@
-"""Sanitising takes away what it says, keeps ids, and leaves a record."""
+"""Sanitising takes away what it says, keeps ids, and leaves a record (DAT-02, DAT-03)."""
 
 from __future__ import annotations
 

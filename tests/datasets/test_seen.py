@@ -1,4 +1,4 @@
-"""What came before is known however much there is, in memory or on the disk."""
+"""What came before is known however much there is, in memory or on the disk (DAT-12)."""
 
 from __future__ import annotations
 

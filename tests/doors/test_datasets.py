@@ -1,4 +1,4 @@
-"""Datasets through the SDK and the command line, on a whole house."""
+"""Datasets through the SDK and the command line, on a whole house (DAT-13, DAT-14)."""
 
 from __future__ import annotations
 

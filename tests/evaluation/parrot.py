@@ -106,7 +106,7 @@ class Parrot:
 
     def respond(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         text = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
-        number = int(re.findall(r"in (\d+)", text)[-1]) if "in " in text else -1
+        number = int(([-1, *re.findall(r"in (\d+)", text)])[-1])
         if number in self.refuses:
             return 400, {"error": {"message": "longer than the context"}}
         if self.fails_after is not None and len(self.asked) >= self.fails_after:

@@ -187,8 +187,12 @@ def get_dataset(dataset: Name) -> Output:
 def versions(dataset: Name) -> Output:
     """List a dataset's versions, the newest first."""
     with Client() as client:
-        found = client.datasets.versions(dataset)
-        return table(found, "reference", "change", "parent", "status", "tags", "rows", "digest", "createdAt")
+        found = plain(client.datasets.versions(dataset))
+    names = {one["id"]: one["reference"] for one in found}
+    rows = [one | {"successor": names.get(one["successorId"])} for one in found]
+    successor = ["successor"] if any(one["successor"] for one in rows) else []
+    columns = ("reference", "change", "parent", "status", *successor, "tags", "rows", "digest", "createdAt")
+    return Output(found, table(rows, *columns).shown)
 
 
 @noun.command("delete-rows", example="tunery datasets delete-rows addresses 4f1c... 77ab...")
@@ -328,7 +332,11 @@ def sanitizers(
 def provenance(reference: Ref) -> Output:
     """Show where a version came from and what was done to it."""
     with Client() as client:
-        return sheet(client.datasets.provenance(reference))
+        found = client.datasets.provenance(reference)
+    record = plain(found)
+    steps = [one | {"found": _counts(one["details"])} for one in record.pop("preprocessingSteps")]
+    done = table(steps, "step", "name", "affectedSamples", "timestamp", "found", empty="no step was applied")
+    return Output(plain(found), sheet(record).shown, [done.shown or ""])
 
 
 @noun.command("card", example="tunery datasets card addresses")
@@ -348,6 +356,12 @@ def croissant(
     with Client() as client:
         written = client.datasets.croissant(reference, output)
     return table([{"path": str(path), "sizeBytes": path.stat().st_size} for path in written], "path", "sizeBytes")
+
+
+def _counts(details: dict[str, Any]) -> str:
+    """Return what a step counted; detectors and samples are in ``--json``."""
+    counts = {name: n for name, n in details.items() if isinstance(n, int | float) and not name.startswith("rows")}
+    return ", ".join(f"{n:g} {name.removeprefix('found ')}" for name, n in counts.items())
 
 
 def _version_made(client: Client, job_id: str, what: str, wait: bool) -> Output:

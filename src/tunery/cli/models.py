@@ -21,8 +21,8 @@ Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")
 Ref = Annotated[str, typer.Argument(metavar="REFERENCE", help="name:1.2.0, or a name for its newest version.")]
 
 _VERSION = (
-    "reference", "kind", "status", "stage", "manifestDigest", "sizeBytes", "baseReference", "baseDigest", "scores",
-    "changelog", "createdBy", "createdAt",
+    "reference", "kind", "status", "stage", "onHold", "manifestDigest", "sizeBytes", "baseReference", "baseDigest",
+    "scores", "changelog", "createdBy", "createdAt",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tunery.cli.output import Output, plain, plain_text, table
 from tunery.kit.units import format_bytes, format_seconds
 from tunery.pipelines.schemas import PipelinePlan, PipelineView
 
-__all__ = ["result_table", "show_pipeline", "show_plan", "stage_line"]
+__all__ = ["not_repeatable", "result_table", "show_pipeline", "show_plan", "stage_line"]
 
 _LONGEST_SAMPLE = 400
 _MARKS = {"succeeded": "✔", "running": "▶", "failed": "✘", "cancelled": "■", "queued": "…", "waiting": "·"}
@@ -22,13 +22,20 @@ _MARKS = {"succeeded": "✔", "running": "▶", "failed": "✘", "cancelled": "�
 def show_pipeline(pipeline: PipelineView, address: str = "") -> Output:
     """Show a pipeline's stages and, once there is one, its result. See ``result_table`` for the address."""
     data = plain(pipeline)
-    lines = [Text(plain_text(f"{pipeline.name} (pipeline {pipeline.id}): {pipeline.status}"))]
+    lines: list[RenderableType] = [Text(plain_text(f"{pipeline.name} (pipeline {pipeline.id}): {pipeline.status}"))]
     lines += [Text(stage_line(stage)) for stage in data["stages"]]
     if pipeline.waiting_behind:
         lines.append(Text(plain_text(pipeline.waiting_behind.text), style="yellow"))
+    lines += not_repeatable(pipeline)
     if pipeline.error:
         lines.append(Text(plain_text(f"error: {pipeline.error.get('detail') or pipeline.error}"), style="red"))
     return Output(data, Group(*lines), [result_table(data, address)] if pipeline.result else [])
+
+
+def not_repeatable(pipeline: PipelineView) -> list[RenderableType]:
+    """Return the line that tells why a pipeline cannot be repeated, where it cannot."""
+    why = pipeline.not_repeatable
+    return [Text(plain_text(f"not repeatable: {why}"), style="yellow")] if why else []
 
 
 def show_plan(plan: PipelinePlan) -> Output:
@@ -38,6 +45,7 @@ def show_plan(plan: PipelinePlan) -> Output:
         f"about {format_seconds(plan.seconds)} in all, up to {format_bytes(plan.peak_memory_bytes)} of memory",
         *plan.notes,
         f"this recipe ran on these inputs before ({plan.earlier}); a run goes on with it" if plan.earlier else "",
+        f"not repeatable: {plan.not_repeatable}" if plan.not_repeatable else "",
         "nothing was started",
     ]
     return Output(plain(plan), stages.shown, [Text(plain_text("\n".join(line for line in lines if line)))])

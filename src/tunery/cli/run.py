@@ -12,7 +12,7 @@ from tunery.cli.live import Screen, open_screen
 from tunery.cli.noun import Noun
 from tunery.cli.output import Output, plain
 from tunery.cli.progress import share_of
-from tunery.cli.report import result_table, show_pipeline, show_plan
+from tunery.cli.report import not_repeatable, result_table, show_pipeline, show_plan
 from tunery.cli.transfers import watching
 from tunery.cli.waiting import interruptible
 from tunery.client import Client
@@ -91,7 +91,7 @@ def _outcome(pipeline: PipelineView, recipe: Path, address: str) -> Output:
     if pipeline.status == "failed":
         error = error_from_problem(pipeline.error or {})
         failed = next((stage.title for stage in pipeline.stages if stage.status == "failed"), "the pipeline")
-        error.message = f"{failed}: {error.message}"
+        error.message = f"{failed}: {pipeline.not_repeatable or error.message}"
         raise error
     if pipeline.result is None:
         return show_pipeline(pipeline)
@@ -99,4 +99,4 @@ def _outcome(pipeline: PipelineView, recipe: Path, address: str) -> Output:
     failure = None
     if (pipeline.result.get("gate") or {}).get("decision") == "fail":
         failure = GateFailed("the gate did not pass, so nothing was promoted or deployed; the table says why")
-    return Output(data, result_table(data, address), failure=failure)
+    return Output(data, result_table(data, address), not_repeatable(pipeline), failure=failure)

@@ -16,8 +16,8 @@ noun = Noun("runs", "Trainings and their metrics.")
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 _FIELDS = (
-    "id", "name", "method", "status", "failureReason", "datasetReference", "baseReference", "metrics", "files", "jobId",
-    "createdBy", "createdAt", "finishedAt",
+    "id", "name", "method", "status", "failureReason", "notRepeatable", "datasetReference", "baseReference",
+    "metrics", "files", "jobId", "createdBy", "createdAt", "finishedAt",
 )  # fmt: skip
 
 

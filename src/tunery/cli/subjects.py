@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
+from rich.text import Text
 
 from tunery.cli.noun import Limit, Noun, Offset
-from tunery.cli.output import Output, confirm, plain, sheet, table
+from tunery.cli.output import Output, confirm, plain, plain_text, sheet, table
 from tunery.cli.waiting import found_by
 from tunery.client import Client
 
@@ -38,16 +40,18 @@ def trace(identifier: Identifier) -> Output:
 def erase(
     identifier: Identifier,
     reason: Annotated[str, typer.Option(help="For the record, such as the request's number. Name nobody.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    confirmed: Annotated[bool, typer.Option("--confirm", "--yes", help="Do not ask.")] = False,
 ) -> Output:
     """Erase a person's rows for good, from every version, source and backup."""
     with Client() as client:
-        if not yes:
+        if not confirmed:
             found = client.subjects.trace(identifier)
             what = f"{len(found.rows)} rows and {len(found.sources)} source files, seen by {len(found.seen_by)} things"
             confirm(f"This erases {what}; nothing brings them back. Go on?")
         job_id = client.subjects.erase(identifier, reason=reason).job_id
-        return sheet(found_by(client, job_id, "erasing", wait=True), "erasure", "certificate", "spared")
+        done = found_by(client, job_id, "erasing", wait=True)
+        predicate = _predicate(client.subjects.certificate(done["erasure"]))
+    return Output(done, sheet(done, "erasure", "certificate", "spared").shown, _reached(predicate))
 
 
 @noun.command("erasures", example="tunery subjects erasures")
@@ -62,9 +66,10 @@ def certificate(erasure: Erasure) -> Output:
     """Show the signed certificate of an erasure: what was reached, and what was not."""
     with Client() as client:
         envelope = client.subjects.certificate(erasure)
-    predicate = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
-    shown = sheet(predicate, "erasure", "reason", "orderedBy", "certifiedAt", "foundAgain", "reached", "notReached")
-    return Output(envelope, shown.shown)
+    predicate = _predicate(envelope)
+    shown = sheet(predicate, "erasure", "reason", "orderedBy", "certifiedAt", "foundAgain")
+    not_reached = ["not reached:", *(f"- {text}" for text in predicate["notReached"])]
+    return Output(envelope, shown.shown, [*_reached(predicate), Text(plain_text("\n".join(not_reached)))])
 
 
 @noun.command("decide", example="tunery subjects decide ERASURE MODEL_VERSION --decision retrain --note 'run of May'")
@@ -78,3 +83,25 @@ def decide(
     with Client() as client:
         held = client.subjects.decide(erasure, version, decision, note=note)
         return sheet(held, "versionId", "decision", "note", "decidedBy", "decidedAt")
+
+
+def _predicate(envelope: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(base64.b64decode(envelope["payload"]))["predicate"])
+
+
+def _reached(predicate: dict[str, Any]) -> list[RenderableType]:
+    """Show what an erasure reached, and what a person has to do now."""
+    reached = predicate["reached"]
+    told = {"rows": reached["rows"], "sourceFiles": len(reached["sources"]), "runsNotRepeatable": len(reached["runs"])}
+    told["filesDestroyed"] = len(reached["destruction"]["files"])
+    parts = [
+        sheet(told).shown,
+        table(reached["versions"], "version", "rows", "successor").shown if reached["versions"] else None,
+        table(reached["copies"], "name", "by", "at").shown if reached["copies"] else None,
+    ]
+    decide = f"tunery subjects decide {predicate['erasure']}"
+    held = [
+        f"{model['name']} is on hold: {decide} {model['id']} --decision retrain --note '...'"
+        for model in reached["models"]
+    ]
+    return [part for part in parts if part is not None] + [Text(plain_text(line)) for line in held]

@@ -24,6 +24,8 @@ PROVENANCE_FACTS: Registry[Callable[[TenantSession, DatasetVersion], Mapping[str
 """Who knows more of a version, by any of ``gdprCompliant``, ``ccpaCompliant``, ``certifications`` and
 ``lastValidatedAt``. A higher room registers it; without one these are null, and no certification is named."""
 
+_R1_NAMES = {"deduplicate": "deduplication", "near_deduplicate": "deduplication", "redact_pii": "pii_removal"}
+
 
 def record_of_import(
     wish: DatasetImport, built: Built, parent: DatasetVersion | None, details: Mapping[str, Any] | None = None
@@ -85,7 +87,10 @@ def provenance_of(session: TenantSession, version: DatasetVersion) -> Provenance
         dataset_version=str(version.version),
         sources=kept["sources"],
         collection_date=max(source["collectedAt"] for source in kept["sources"]),
-        preprocessing_steps=kept["preprocessingSteps"],
+        preprocessing_steps=[
+            step | {"step": _R1_NAMES.get(step["step"], step["step"]), "name": step["step"]}
+            for step in kept["preprocessingSteps"]
+        ],
         quality_metrics=kept["qualityMetrics"],
         compliance=kept["compliance"] | told,
         licensing=licence_verdict(kept["sources"]),

@@ -27,6 +27,7 @@ __all__ = [
     "DifferenceView",
     "JobStarted",
     "Provenance",
+    "ProvenanceStep",
     "RowChangeView",
     "RowView",
     "SanitizerView",
@@ -175,6 +176,13 @@ class ComplianceFlags(Camel):
     certifications: list[str]
 
 
+class ProvenanceStep(PreprocessingStep):
+    """What one step did, under R1's name for it."""
+
+    step: str = Field(description="`deduplication`, `pii_removal`, or the name here where R1 has none.")
+    name: str = Field(description="Its name here, such as `redact_pii` in a recipe.")
+
+
 class Provenance(Camel):
     """Where a dataset version came from and what was done to it (R1)."""
 
@@ -185,7 +193,7 @@ class Provenance(Camel):
     dataset_version: str
     sources: list[SourceRecord]
     collection_date: datetime = Field(description="When the newest of the sources was collected.")
-    preprocessing_steps: list[PreprocessingStep]
+    preprocessing_steps: list[ProvenanceStep]
     quality_metrics: dict[str, Any]
     compliance: ComplianceFlags
     licensing: LicenseVerdict

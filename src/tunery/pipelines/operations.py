@@ -7,9 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery import audit
+from tunery.datasets.operations import resolve_version as resolve_dataset
 from tunery.datasets.sources import HubSource
 from tunery.datasets.sources.hub import pin_source
-from tunery.errors import Forbidden, RecipeInvalid, Refused
+from tunery.errors import Erased, Forbidden, RecipeInvalid, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.digests import sha256_json
@@ -185,6 +186,7 @@ def pipeline_view(session: TenantSession, row: Pipeline) -> PipelineView:
         stages=[_stage_view(stage, jobs.get(stage.job_id or "")) for stage in row.stages],
         result=row.result,
         error=job.error if job else None,
+        not_repeatable=_why_not_repeatable(session, row),
         created_at=row.created_at,
         finished_at=row.finished_at,
         waiting_behind=waiting_behind(session, job) if job else None,
@@ -197,6 +199,17 @@ def _check_number(session: TenantSession, recipe: Recipe) -> None:
     if wanted and wanted in session.scalars(statement).all():
         message = f"{recipe.model.name}:{wanted} stands already and versions never change; leave it out or raise it"
         raise RecipeInvalid(message, faults=[{"path": "model.version", "message": message}])
+
+
+def _why_not_repeatable(session: TenantSession, row: Pipeline) -> str | None:
+    """Tell that rows of the dataset version were erased since, and what to do."""
+    imported = next((stage.outcome for stage in row.stages if stage.name == "import"), None)
+    try:
+        if imported is not None:
+            resolve_dataset(session, imported["version_id"])
+    except Erased as error:
+        return f"{error.message}; run the recipe with --again to train without those rows"
+    return None
 
 
 def _stage_view(stage: PipelineStage, job: Job | None) -> StageView:

@@ -84,6 +84,7 @@ def plan_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: Pi
         estimate = _estimate(ground, recipe, rows, folder, scratch) if folder else None
     key = pipeline_key(recipe, wish, base)
     earlier = find_by_key(session, key)
+    view = pipeline_view(session, earlier) if earlier else None
     stages = _stages(recipe, rows, base_detail, estimate)
     return PipelinePlan(
         name=recipe.model.name,
@@ -92,7 +93,8 @@ def plan_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: Pi
         seconds=sum(stage.seconds or 0 for stage in stages),
         peak_memory_bytes=int(estimate["peak_memory_bytes"]) if estimate else 0,
         notes=_notes(rows, estimate),
-        earlier=pipeline_view(session, earlier).status if earlier else None,
+        earlier=view.status if view else None,
+        not_repeatable=view.not_repeatable if view else None,
     )
 
 

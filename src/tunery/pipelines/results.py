@@ -10,11 +10,13 @@ from tunery.evaluation.operations import get_evaluation
 from tunery.evaluation.predictions import read_predictions
 from tunery.evaluation.tables import Comparison
 from tunery.pipelines.stages import Work
+from tunery.pipelines.tables import Pipeline
 from tunery.platform.db import TenantSession
+from tunery.platform.ground import Ground
 from tunery.platform.jobs import JobContext
 from tunery.registry.operations import verify_version
 
-__all__ = ["build_result"]
+__all__ = ["build_result", "with_sample"]
 
 
 def build_result(context: JobContext, work: Work, outcomes: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -46,15 +48,23 @@ def build_result(context: JobContext, work: Work, outcomes: dict[str, dict[str, 
         },
         "gate": {key: outcomes["gate"][key] for key in ("decision", "criteria")},
         "deployment": outcomes["deploy"].get("deployment"),
-        "sample": _sample(context, outcomes["evaluate"]["tuned"]),
     }
 
 
-def _sample(context: JobContext, evaluation_id: str) -> dict[str, Any] | None:
-    """Return one held-out row with what the tuned model answered when it was measured."""
-    with context.ground.database.session(context.tenant_id, read_only=True) as session:
-        digest = get_evaluation(session, evaluation_id).predictions_digest
-    found = next(iter(read_predictions(context.ground, context.tenant_id, digest or "")), None)
+def with_sample(ground: Ground, session: TenantSession, row: Pipeline) -> dict[str, Any] | None:
+    """Return a pipeline's result with one held-out row, and what the tuned model answered when it was measured.
+
+    The row is read anew each time: what is erased from the predictions is in no result.
+    """
+    measured = next((stage.outcome for stage in row.stages if stage.name == "evaluate"), None)
+    if row.result is None or measured is None:
+        return row.result
+    return row.result | {"sample": _sample(ground, session, measured["tuned"])}
+
+
+def _sample(ground: Ground, session: TenantSession, evaluation_id: str) -> dict[str, Any] | None:
+    digest = get_evaluation(session, evaluation_id).predictions_digest
+    found = next(read_predictions(ground, session.tenant_id, digest), None) if digest else None
     if found is None:
         return None
     prompt = found["prompt"]

@@ -55,6 +55,9 @@ class PipelineView(Camel):
     stages: list[StageView]
     result: dict[str, Any] | None
     error: dict[str, Any] | None
+    not_repeatable: str | None = Field(
+        None, description="Why the same rows cannot be trained on again, and what to do; none: they can."
+    )
     created_at: datetime
     finished_at: datetime | None
     waiting_behind: WaitingBehind | None = Field(None, description="What runs before a queued stage; none if nothing.")
@@ -79,3 +82,4 @@ class PipelinePlan(Camel):
     peak_memory_bytes: int
     notes: list[str]
     earlier: str | None = Field(None, description="Status of the pipeline that ran with this key before, if any.")
+    not_repeatable: str | None = Field(None, description="Why that pipeline cannot be repeated; none: it can.")

@@ -14,7 +14,7 @@ from tunery.platform.db import TenantSession
 from tunery.plugins import Registry
 from tunery.registry.tables import ModelHold, ModelVersion
 
-__all__ = ["RUN_HOLDS", "check_not_held", "decide_hold", "inherit_holds", "place_hold"]
+__all__ = ["RUN_HOLDS", "check_not_held", "decide_hold", "inherit_holds", "place_hold", "why_held"]
 
 RUN_HOLDS: Registry[Callable[[TenantSession, str], Iterable[tuple[str, str]]]] = Registry("run_holds")
 """Who knows why models of a run (by its id) must wait: returns causes and reasons, and lets none come before the
@@ -63,11 +63,18 @@ def decide_hold(session: TenantSession, actor: Actor, hold: ModelHold, decision:
 
 def check_not_held(session: TenantSession, version: ModelVersion) -> None:
     """Raise Refused while a person has to decide about a version, or has decided against it."""
+    if (why := why_held(session, version)) is not None:
+        raise Refused(why)
+
+
+def why_held(session: TenantSession, version: ModelVersion) -> str | None:
+    """Return why a version is not promoted, and how that is decided; None: it may be."""
     held = sa.select(ModelHold).where(ModelHold.version_id == version.id, _STANDS)
     for hold in session.scalars(held.order_by(ModelHold.id)):
         if hold.decision is None:
-            raise Refused(
+            return (
                 f"{version.reference} is on hold: {hold.reason}. Decide with `tunery subjects decide "
-                f"{hold.cause.rpartition('/')[2]} {version.id}`"
+                f"{hold.cause.rpartition('/')[2]} {version.id} --decision retrain --note '...'` (or retire, exception)"
             )
-        raise Refused(f"{version.reference} is to {hold.decision}, as {hold.decided_by} decided: {hold.note}")
+        return f"{version.reference} is to {hold.decision}, as {hold.decided_by} decided: {hold.note}"
+    return None

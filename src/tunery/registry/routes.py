@@ -12,6 +12,7 @@ from tunery.platform.http import Call, Limit, Offset, route
 from tunery.platform.http.ranges import ranged
 from tunery.registry import operations
 from tunery.registry.facts import facts_of
+from tunery.registry.holds import why_held
 from tunery.registry.operations.register import node_of
 from tunery.registry.schemas import (
     DeletedVersion,
@@ -128,6 +129,10 @@ def version_view(call: Call, row: ModelVersion) -> VersionView:
     base = call.session.get(ModelVersion, row.base_version_id) if row.base_version_id else None
     view = VersionView.model_validate(row)
     return view.model_copy(
-        update={"public_key": key.public_key if key else None, "base_reference": base.reference if base else None}
+        update={
+            "public_key": key.public_key if key else None,
+            "base_reference": base.reference if base else None,
+            "on_hold": why_held(call.session, row),
+        }
         | facts_of(call.session, row)
     )

@@ -108,6 +108,7 @@ class VersionView(VersionSummary, ComplianceFlags):
     signature: dict[str, Any] = Field(description="DSSE envelope of an in-toto statement, signed with Ed25519.")
     public_key: str | None = Field(None, description="PEM of the tenant's key that signed it.")
     base_reference: str | None = None
+    on_hold: str | None = Field(None, description="Why it is not promoted before a person decides; none: it may be.")
     changelog: str
     breaking: bool
     details: dict[str, Any]

@@ -41,6 +41,7 @@ class RunView(Camel):
     metrics: dict[str, Any] = Field(description="Losses, tokens a second, peak memory, FLOPs, parameters.")
     files: list[dict[str, Any]] = Field(description="Trained files by path and SHA-256.")
     row_ids_digest: str | None = Field(description="SHA-256 of the ids of the rows consumed, in order, one a line.")
+    not_repeatable: str | None = Field(description="Why the same run cannot be made again; none: it can.")
     job_id: str | None
     created_by: str
     created_at: datetime

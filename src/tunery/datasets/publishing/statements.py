@@ -21,7 +21,7 @@ def source_sentence(source: SourceRecord) -> str:
 def step_sentences(record: Provenance) -> list[str]:
     """Say what each step did, in order."""
     return [
-        f"{step.step}: {step.description}; {step.affected_samples} rows affected, {step.timestamp:%Y-%m-%d}"
+        f"{step.name}: {step.description}; {step.affected_samples} rows affected, {step.timestamp:%Y-%m-%d}"
         for step in record.preprocessing_steps
     ]
 
@@ -30,7 +30,7 @@ def personal_data(record: Provenance) -> list[str]:
     """Say who looked for personal data, what was found, and how much such detectors find at all."""
     found = []
     for step in record.preprocessing_steps:
-        if step.step == "redact_pii":
+        if step.name == "redact_pii":
             report = read_report(step.details, step.affected_samples)
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.counts.items())) or "nothing"
             found.append(f"Detectors looked at {report.rows} rows and found {kinds}. {step.description}.")
