@@ -1,4 +1,4 @@
-"""Recipes whose data lie on the Hub or at a web address."""
+"""Recipes whose data lie on the Hub, at a web address, or in a dataset that is here already."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.registry.conftest import Shelf, shelf
 from tests.registry.hub_server import HubServer, commit_of, hub_server
 from tunery.datasets.operations import resolve_version
-from tunery.errors import RecipeInvalid
+from tunery.errors import NotFound, RecipeInvalid
 from tunery.kit.ids import new_id
 from tunery.pipelines.operations import base_source, get_pipeline, start_pipeline
 from tunery.pipelines.planning import plan_pipeline
@@ -100,6 +100,37 @@ def test_a_dry_run_reads_what_lies_elsewhere_and_offline_what_is_there(
     assert len(hub.asked) == asked
 
 
+def test_a_version_that_is_here_is_trained_on_as_it_stands(hub: HubServer, shelf: Shelf) -> None:
+    first = import_data(shelf, start(shelf, test_split=5))
+    assert start(shelf, source="dataset", path="asked").recipe["training_data"]["path"] == "asked:1"
+    before = start(shelf, source="dataset", path="asked")
+    assert start(shelf, source="dataset", path="asked:1").id == before.id
+    import_data(shelf, start(shelf, test_split=6))
+    after = start(shelf, source="dataset", path="asked")
+    assert after.id != before.id
+    assert import_data(shelf, before) == first
+    assert import_data(shelf, after)["version"] == 2
+    wish = PipelineStart(recipe=recipe(source="dataset", path="asked:1"))
+    with shelf.ground.database.session(shelf.actor.tenant_id) as session:
+        told = plan_pipeline(session, shelf.ground, shelf.actor, wish)
+    assert (told.key, told.stages[0].detail) == (before.key, "22 train, 3 validation, 5 test")
+
+
+def test_a_version_without_the_rows_that_a_recipe_needs_starts_nothing(hub: HubServer, shelf: Shelf) -> None:
+    import_data(shelf, start(shelf, validation_split=0))
+    stopping = {"optimization": {"early_stopping": {"enabled": True}}}
+    wish = PipelineStart(recipe=recipe(source="dataset", path="asked") | stopping)
+    with (
+        shelf.ground.database.session(shelf.actor.tenant_id) as session,
+        pytest.raises(RecipeInvalid, match="asked:1 has no validation rows.*import its rows with validation_split"),
+    ):
+        start_pipeline(session, shelf.ground, shelf.actor, wish)
+    with pytest.raises(RecipeInvalid, match="sanitise when importing it"):
+        parse_recipe(recipe(source="dataset", path="asked") | {"sanitize": [{"step": "deduplicate"}]})
+    with pytest.raises(NotFound, match="there is no dataset 'unknown'"):
+        start(shelf, source="dataset", path="unknown")
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -107,6 +138,7 @@ def test_a_dry_run_reads_what_lies_elsewhere_and_offline_what_is_there(
         ({"source": "url", "path": "file:///etc/passwd"}, "https or http"),
         ({"source": "url", "path": "https://data.example/rows.jsonl", "split": "train"}, "source: hub"),
         ({"url": "https://data.example"}, "url tells where a file was got from"),
+        ({"source": "dataset", "path": "asked", "test_split": 5}, "as it stands .*leave out test_split"),
     ],
 )
 def test_a_source_that_is_none_is_refused(data: dict[str, Any], words: str, ground: object) -> None:
@@ -125,3 +157,5 @@ def test_what_lies_elsewhere_is_no_path_of_this_machine(tmp_path: Path, ground: 
     assert loaded.local_paths() == []
     assert loaded.training_data.path == "https://data.example/My%20Rows.jsonl?raw=1"
     assert loaded.training_data.dataset_name == "my-20rows"
+    path.write_text("model: {name: m, base_model: org/tiny}\ntraining_data: {source: dataset, path: 'rows:2'}\n")
+    assert (load_recipe(path).local_paths(), load_recipe(path).training_data.path) == ([], "rows:2")

@@ -139,14 +139,17 @@ class ImportOptions(RowOptions):
 class TrainingData(RowOptions, Origin):
     """The recipe's section ``training_data``: R5's four keys, and what they leave open."""
 
-    source: Literal["file", "hub", "url"] = Field(
-        "file", description="Where the rows come from: a file, a dataset of the Hub, or a file at a web address."
+    source: Literal["file", "hub", "url", "dataset"] = Field(
+        "file",
+        description="Where the rows come from: a file, a dataset of the Hub, a file at a web address, or a version of "
+        "a dataset that is here already, as it stands.",
     )
     path: str = Field(
         min_length=1,
         max_length=4096,
-        description="Path of the file, from the recipe's folder where it is relative; `owner/name` on the Hub; or the "
-        "address. What stands at an address may change: `tunery run --again` fetches it again.",
+        description="Path of the file, from the recipe's folder where it is relative; `owner/name` on the Hub; the "
+        "address; or the version: `name`, `name:2` or `name:gold`, and a run keeps to the version that this is. What "
+        "stands at an address may change: `tunery run --again` fetches it again.",
     )
     revision: str | None = Field(
         None, description="Of the Hub: branch, tag or commit; none: the main branch. A run keeps to the commit it is."
@@ -169,6 +172,15 @@ class TrainingData(RowOptions, Origin):
     def _names_a_source(self) -> TrainingData:
         if self.source != "hub" and any((self.revision, self.config, self.split)):
             raise ValueError("revision, config and split are of a dataset of the Hub (source: hub)")
+        if self.source == "dataset":
+            fields = type(self).model_fields.items()
+            changed = [
+                name for name, field in fields if getattr(self, name) != field.get_default(call_default_factory=True)
+            ]
+            if given := sorted({*changed} - {"source", "path"}):
+                raise ValueError(
+                    f"a version of a dataset is taken as it stands (source: dataset); leave out {given[0]}"
+                )
         if self.source != "file" and self.url is not None:
             raise ValueError("url tells where a file was got from (source: file); of other sources it is known")
         try:
@@ -181,7 +193,7 @@ class TrainingData(RowOptions, Origin):
 
     @property
     def elsewhere(self) -> HubSource | UrlSource | None:
-        """Where the rows are fetched from; none if they are in a file."""
+        """Where the rows are fetched from; none if they are in a file or here already."""
         if self.source == "hub":
             return HubSource(path=self.path, revision=self.revision, config=self.config, split=self.split)
         return UrlSource(path=self.path) if self.source == "url" else None

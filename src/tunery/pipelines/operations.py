@@ -10,6 +10,7 @@ from tunery import audit
 from tunery.datasets.operations import resolve_version as resolve_dataset
 from tunery.datasets.sources import HubSource
 from tunery.datasets.sources.hub import pin_source
+from tunery.datasets.tables import DatasetVersion
 from tunery.errors import Erased, Forbidden, RecipeInvalid, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
@@ -110,17 +111,38 @@ def pipeline_key(recipe: Recipe, wish: PipelineStart, base: BaseSource) -> str:
     plain["training_data"].pop("path", None)
     plain["model"].pop("base_model", None)
     section = recipe.training_data
-    data = section.path if section.elsewhere else wish.inputs.get(section.path)
+    data = wish.inputs.get(section.path) if section.source == "file" else section.path
     return sha256_json({"recipe": plain, "data": data, "base": base.identity()})
 
 
 def pin_data(ground: Ground, actor: Actor, recipe: Recipe) -> Recipe:
-    """Return the recipe with the commit of its data, where they are on the Hub. Raises: as ``pin_base``."""
-    source = recipe.training_data.elsewhere
-    if not isinstance(source, HubSource):
+    """Return the recipe with the commit of its data, where they are on the Hub, or with the number of their version.
+
+    Raises:
+        RecipeInvalid: The version lacks rows that the recipe needs. Erased, NotFound: there is no such version. Others:
+            as ``pin_base``.
+    """
+    section = recipe.training_data
+    if section.source == "dataset":
+        with ground.database.session(actor.tenant_id, read_only=True) as session:
+            version = resolve_dataset(session, section.path)
+        _check_splits(recipe, version)
+        pinned: dict[str, Any] = {"path": version.reference}
+    elif isinstance(source := section.elsewhere, HubSource):
+        pinned = {"revision": pin_source(ground, actor.tenant_id, source).revision}
+    else:
         return recipe
-    revision = pin_source(ground, actor.tenant_id, source).revision
-    return recipe.model_copy(update={"training_data": recipe.training_data.model_copy(update={"revision": revision})})
+    return recipe.model_copy(update={"training_data": section.model_copy(update=pinned)})
+
+
+def _check_splits(recipe: Recipe, version: DatasetVersion) -> None:
+    needed = {"test": "base and tuned model are measured on them"}
+    if recipe.optimization.early_stopping.enabled:
+        needed["validation"] = "optimization.early_stopping needs them"
+    for split, why in needed.items():
+        if not version.rows.get(split):
+            message = f"{version.reference} has no {split} rows, and {why}; import its rows with {split}_split"
+            raise RecipeInvalid(message, faults=[{"path": "training_data.path", "message": message}])
 
 
 def base_source(recipe: Recipe, inputs: dict[str, Any]) -> BaseSource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 from tunery.datasets.build import Built, build_rows
 from tunery.datasets.formats import guess_format
+from tunery.datasets.operations import resolve_version as resolve_dataset
+from tunery.datasets.operations import rows_of
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
 from tunery.datasets.sources.obtaining import obtain_source
+from tunery.datasets.versions.row_files import StoredRow
 from tunery.kit.actor import Actor
 from tunery.kit.units import format_bytes, format_seconds
 from tunery.pipelines.operations import (
@@ -46,10 +50,14 @@ _SHARE_OF_GEMM_WHEN_ANSWERING = 0.04
 
 @dataclass(frozen=True)
 class _Rows:
-    built: Built
+    """What was read: how many rows, how many of them in each split and where, and what is to be noted of them."""
+
+    read: int
+    splits: Mapping[str, int]
     train: Path
     validation: Path
     test_characters: list[int]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -100,13 +108,32 @@ def plan_pipeline(session: TenantSession, ground: Ground, actor: Actor, wish: Pi
 
 def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart, scratch: Path) -> _Rows:
     section = recipe.training_data
+    if section.source == "dataset":
+        with ground.database.session(actor.tenant_id, read_only=True) as session:
+            version = resolve_dataset(session, section.path)
+        check_shape(recipe.method, version.shape)
+        return _dealt_out(scratch, rows_of(ground, version), version.total_samples, version.rows, [])
+    built = _built(ground, actor, recipe, wish, scratch)
+    check_shape(recipe.method, built.shape)
+    notes = [f"{built.quarantined} rows would be set aside as unusable"] if built.quarantined else []
+    notes += [
+        f"{step.step} would change or drop {step.affected_samples} rows"
+        for step in built.steps
+        if step.affected_samples
+    ]
+    splits = {str(name): count for name, count in built.split.rows.items()}
+    return _dealt_out(scratch, built.rows(), built.read, splits, notes)
+
+
+def _built(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart, scratch: Path) -> Built:
+    section = recipe.training_data
     options = section.import_options(recipe.sanitize, recipe.seed)
     digest, file_name = str(wish.inputs.get(section.path)), section.file_name
     if (source := section.elsewhere) is not None:
         found = obtain_source(_Asked(ground, actor.tenant_id), source, format_known=options.format is not None)
         digest, file_name = found.digest, found.file_name
     ground.blobs.checkout(actor.tenant_id, digest, scratch / "source")
-    built = build_rows(
+    return build_rows(
         scratch / "source",
         options.format or guess_format(file_name),
         options,
@@ -115,18 +142,22 @@ def _read_rows(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart
         max_row_bytes=ground.settings.max_row_bytes,
         sources=TenantSources(ground, actor.tenant_id, scratch),
     )
-    check_shape(recipe.method, built.shape)
+
+
+def _dealt_out(
+    scratch: Path, rows: Iterable[StoredRow], read: int, splits: Mapping[str, int], notes: list[str]
+) -> _Rows:
     test = []
     with ExitStack() as stack:
         paths = {split: scratch / f"{split}.jsonl" for split in ("train", "validation")}
         files = {split: stack.enter_context(path.open("w", encoding="utf-8")) for split, path in paths.items()}
-        for row in built.rows():
+        for row in rows:
             if row.split == "test":
                 test.append(len(row.content))
             else:
                 line = json.dumps({**row.values, "row_id": row.row_id}, ensure_ascii=False)
                 files[row.split].write(f"{line}\n")
-    return _Rows(built, scratch / "train.jsonl", scratch / "validation.jsonl", test)
+    return _Rows(read, splits, paths["train"], paths["validation"], test, notes)
 
 
 def _base_folder(ground: Ground, actor: Actor, source: BaseSource, scratch: Path) -> tuple[Path | None, str]:
@@ -146,7 +177,7 @@ def _estimate(ground: Ground, recipe: Recipe, rows: _Rows, folder: Path, scratch
         **training,
         model_dir=str(folder),
         train_path=str(rows.train),
-        validation_path=str(rows.validation) if rows.built.split.rows.get("validation") else None,
+        validation_path=str(rows.validation) if rows.splits.get("validation") else None,
         work_dir=str(scratch / "work"),
         output_dir=str(scratch / "output"),
         threads=ground.settings.threads or None,
@@ -161,8 +192,8 @@ def _estimate(ground: Ground, recipe: Recipe, rows: _Rows, folder: Path, scratch
 
 
 def _stages(recipe: Recipe, rows: _Rows, base_detail: str, estimate: dict[str, Any] | None) -> list[PlannedStage]:
-    split = ", ".join(f"{count} {name}" for name, count in rows.built.split.rows.items())
-    test = rows.built.split.rows.get("test", 0)
+    split = ", ".join(f"{count} {name}" for name, count in rows.splits.items())
+    test = rows.splits.get("test", 0)
     measured = min(test, recipe.evaluation.max_rows or test)
     gate = f"{len(recipe.gate.criteria)} criteria" if recipe.gate else "none"
     deploy = f"as {recipe.deployment.name or recipe.model.name}" if recipe.deployment.auto_deploy else "not asked for"
@@ -173,7 +204,7 @@ def _stages(recipe: Recipe, rows: _Rows, base_detail: str, estimate: dict[str, A
             f"{estimate['trainable_params']:,} of {estimate['total_params']:,} parameters"
         )
     details: dict[str, tuple[str, float | None]] = {
-        "import": (split, 1.0 + rows.built.read / 5000),
+        "import": (split, 1.0 + rows.read / 5000),
         "base": (base_detail, 1.0 if "already" in base_detail else 10.0),
         "train": (train, estimate["seconds"] if estimate else None),
         "register": (f"{recipe.model.name}, signed with Ed25519", 1.0),
@@ -199,14 +230,7 @@ def _answering_seconds(recipe: Recipe, rows: _Rows, measured: int, estimate: dic
 
 
 def _notes(rows: _Rows, estimate: dict[str, Any] | None) -> list[str]:
-    notes = []
-    if rows.built.quarantined:
-        notes.append(f"{rows.built.quarantined} rows would be set aside as unusable")
-    notes += [
-        f"{step.step} would change or drop {step.affected_samples} rows"
-        for step in rows.built.steps
-        if step.affected_samples
-    ]
+    notes = [*rows.notes]
     if estimate and estimate["dropped_rows"]:
         notes.append(f"{estimate['dropped_rows']} rows over max_length would be left out")
     if estimate:

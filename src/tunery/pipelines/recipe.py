@@ -72,7 +72,7 @@ class Recipe(TrainingSection):
 
     def local_paths(self) -> list[str]:
         """Return the paths that the recipe names on the machine of the one who wrote it."""
-        rows = [self.training_data.path] if self.training_data.elsewhere is None else []
+        rows = [self.training_data.path] if self.training_data.source == "file" else []
         return rows + ([self.model.base_model] if self.model.base_is_local else [])
 
 
@@ -121,14 +121,19 @@ def _check(data: dict[str, Any], faults: list[dict[str, str]]) -> Recipe:
 
 def _contradictions(recipe: Recipe) -> list[dict[str, str]]:
     faults = []
-    if recipe.optimization.early_stopping.enabled and not recipe.training_data.validation_split:
+    imported = recipe.training_data.source != "dataset"
+    if recipe.sanitize and not imported:
+        faults.append(
+            {"path": "sanitize", "message": "a version of a dataset is taken as it stands; sanitise when importing it"}
+        )
+    if imported and recipe.optimization.early_stopping.enabled and not recipe.training_data.validation_split:
         faults.append(
             {
                 "path": "optimization.early_stopping.enabled",
                 "message": "needs validation rows: set training_data.validation_split",
             }
         )
-    if not recipe.training_data.test_split:
+    if imported and not recipe.training_data.test_split:
         faults.append(
             {
                 "path": "training_data.test_split",
@@ -212,7 +217,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _anchor(data: dict[str, Any], folder: Path) -> None:
     """Make the local paths of a recipe absolute, counted from its folder."""
     rows = data.get("training_data")
-    from_file = isinstance(rows, dict) and rows.get("source", "file") not in ("hub", "url")
+    from_file = isinstance(rows, dict) and rows.get("source", "file") == "file"
     if isinstance(rows, dict) and from_file and isinstance(rows.get("path"), str) and rows["path"]:
         rows["path"] = str((folder / Path(rows["path"]).expanduser()).resolve())
     model = data.get("model")

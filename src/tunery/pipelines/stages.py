@@ -59,11 +59,14 @@ class Work:
 
 
 def import_data(context: JobContext, work: Work) -> dict[str, Any]:
-    """Import the data as a dataset version: sanitised, split, with its provenance."""
+    """Import the data as a dataset version: sanitised, split, with its provenance; or find the one that is named."""
     recipe, section = work.recipe, work.recipe.training_data
     options = section.import_options(recipe.sanitize, recipe.seed)
     said = {name: getattr(section, name) for name in Account.model_fields}
-    if (source := section.elsewhere) is not None:
+    if section.source == "dataset":
+        with context.session() as session:
+            version = resolve_dataset(session, section.path)
+    elif (source := section.elsewhere) is not None:
         version = execute_fetch(
             context, DatasetFetch(name=section.dataset_name, source=source, options=options, **said)
         )
