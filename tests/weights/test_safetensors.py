@@ -88,7 +88,11 @@ def test_more_than_100_000_tensors_are_refused_before_they_are_parsed(tmp_path: 
         read_header(path)
 
 
-@pytest.mark.parametrize("filler", [b"[0" + b",0" * 8_000_000, b"[" + b"[],[]," * 2_000_000, b"[" + b"{}," * 5_000_000])
+@pytest.mark.parametrize(
+    "filler",
+    [b"[0" + b",0" * 8_000_000, b"[" + b"[],[]," * 2_000_000, b"[" + b"{}," * 5_000_000],
+    ids=["numbers", "lists", "objects"],  # pytest hands a test's id to every process that it starts
+)
 def test_a_header_of_many_small_values_costs_little_more_than_its_bytes(tmp_path: Path, filler: bytes) -> None:
     path = _file(tmp_path / "model.safetensors", b'{"a":' + filler)
     tracemalloc.start()
