@@ -54,14 +54,24 @@ def test_values_of_every_kind_survive_parquet(tmp_path: Path) -> None:
         {"text": "a", "n": 1, "share": 1, "yes": True, "tags": ["x", {"y": 1}], "big": 2**70, "mixed": 1, "none": None},
         {"text": None, "n": None, "share": 0.5, "yes": False, "tags": {}, "big": 1, "mixed": "b", "more": "c"},
     ]
+    rows[0] |= {"long": 2**53 + 1, "exact": 2**53 + 1}  # no float is this number
+    rows[1] |= {"long": 1, "exact": 0.5}
     export_rows(lambda: rows, tmp_path / "rows.parquet", "parquet")
     table = pq.read_table(tmp_path / "rows.parquet")
-    kinds = {"text": "large_string", "n": "int64", "share": "double", "yes": "bool", "tags": "large_string"}
+    kinds = {
+        "text": "large_string",
+        "n": "int64",
+        "long": "int64",
+        "share": "double",
+        "yes": "bool",
+        "tags": "large_string",
+    }
     assert {name: str(table.schema.field(name).type) for name in kinds} == kinds
     first, second = table.to_pylist()
-    assert first == rows[0] | {"tags": '["x",{"y":1}]', "big": str(2**70), "mixed": "1", "more": None}
-    assert (second["tags"], second["mixed"], second["more"]) == ("{}", '"b"', "c")
-    assert [field.name for field in table.schema if field.metadata == JSON_FIELD] == ["tags", "big", "mixed"]
+    as_text = {"tags": '["x",{"y":1}]', "big": str(2**70), "mixed": "1", "exact": str(2**53 + 1)}
+    assert first == rows[0] | as_text | {"more": None}
+    assert (second["tags"], second["mixed"], second["more"], second["exact"]) == ("{}", '"b"', "c", "0.5")
+    assert [field.name for field in table.schema if field.metadata == JSON_FIELD] == ["tags", "big", "mixed", "exact"]
 
 
 def test_a_table_has_the_columns_and_kinds_of_all_rows_the_last_included(tmp_path: Path) -> None:

@@ -136,17 +136,28 @@ def _kinds(rows: Rows, columns: list[str] | None) -> dict[str, type]:
                 kinds = found[name] = set()
                 if len(found) > _MOST_COLUMNS:
                     raise InvalidInput(f"the rows have more than {_MOST_COLUMNS:,} columns; name those to export")
-            kind = type(value)
-            kinds.add(object if kind is int and not -(2**63) <= value < 2**63 else kind)
+            kinds.add(_kind_of_number(value) if type(value) is int else type(value))
     if not found:
         raise InvalidInput("there is no row to tell the columns of the table by; name them")
     return {name: _kind(kinds) for name, kinds in found.items()}
+
+
+class _Long(int):
+    """Stands for whole numbers that a column of floats would not hold exactly."""
+
+
+def _kind_of_number(value: int) -> type:
+    if -(2**53) <= value <= 2**53:
+        return int
+    return _Long if -(2**63) <= value < 2**63 else object
 
 
 def _kind(kinds: set[type]) -> type:
     said = kinds - {type(None)}
     if said == {int, float}:
         return float
+    if said and said <= {int, _Long}:
+        return int
     (kind,) = said if len(said) == 1 else (object if said else str,)
     return kind if kind in (bool, int, float, str) else object
 
