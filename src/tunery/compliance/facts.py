@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from tunery.compliance.tables import Attestation
 from tunery.datasets.shapes import SHAPES
 from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.contents import files_of
+from tunery.datasets.versions.successors import chains_to
 from tunery.identity.tables import Membership
 from tunery.kit.clock import now
 from tunery.platform.db import TenantSession
@@ -24,7 +25,7 @@ from tunery.plugins import Registry
 from tunery.registry.tables import GONE, ModelHold, ModelVersion
 from tunery.training.tables import TrainingRun
 
-__all__ = ["ERASURES", "gather_case"]
+__all__ = ["ERASURES", "gather_case", "models_of", "runs_on"]
 
 ERASURES: Registry[Callable[[TenantSession, DatasetVersion], list[dict[str, Any]]]] = Registry("erasure_record")
 """Who knows of erasures: returns those that reached a version's dataset, each with ``erasure`` and ``status``."""
@@ -32,7 +33,7 @@ ERASURES: Registry[Callable[[TenantSession, DatasetVersion], list[dict[str, Any]
 
 def gather_case(session: TenantSession, ground: Ground, version: DatasetVersion, scan: Scan | None) -> Case:
     """Return a version as rules see it."""
-    runs = _runs(session, version)
+    runs = runs_on(session, version)
     return Case(
         version={
             "id": version.id,
@@ -50,7 +51,7 @@ def gather_case(session: TenantSession, ground: Ground, version: DatasetVersion,
         scan=scan,
         attested=_attested(session, version),
         runs=[_run(session, run) for run in runs],
-        models=_models(session, {run.id for run in runs}),
+        models=[_model(session, row) for row in models_of(session, runs)],
         house=_house(session, ground),
         now=now(),
         erasures=[one for _, known in ERASURES for one in known(session, version)] if ERASURES.names() else None,
@@ -78,11 +79,19 @@ def _attested(session: TenantSession, version: DatasetVersion) -> list[Attested]
     ]
 
 
-def _runs(session: TenantSession, version: DatasetVersion) -> list[TrainingRun]:
+def runs_on(session: TenantSession, version: DatasetVersion) -> list[TrainingRun]:
+    """Return the trainings that ended well on a version, or on one with rows erased since, of which it is left."""
     statement = sa.select(TrainingRun).where(
-        TrainingRun.dataset_version_id == version.id, TrainingRun.status == "succeeded"
+        TrainingRun.dataset_version_id.in_(chains_to(session, [version])), TrainingRun.status == "succeeded"
     )
     return list(session.scalars(statement.order_by(TrainingRun.id)))
+
+
+def models_of(session: TenantSession, runs: Iterable[TrainingRun]) -> list[ModelVersion]:
+    """Return the model versions that came of trainings and are still there."""
+    made = ModelVersion.run_id.in_({run.id for run in runs})
+    statement = sa.select(ModelVersion).where(made, ModelVersion.status.not_in(GONE))
+    return list(session.scalars(statement.order_by(ModelVersion.id)))
 
 
 def _run(session: TenantSession, run: TrainingRun) -> dict[str, Any]:
@@ -104,15 +113,11 @@ def _run(session: TenantSession, run: TrainingRun) -> dict[str, Any]:
     }
 
 
-def _models(session: TenantSession, run_ids: set[str]) -> list[dict[str, Any]]:
-    statement = sa.select(ModelVersion).where(ModelVersion.run_id.in_(run_ids), ModelVersion.status.not_in(GONE))
-    return [_model(session, row) for row in session.scalars(statement.order_by(ModelVersion.id))]
-
-
 def _model(session: TenantSession, row: ModelVersion) -> dict[str, Any]:
     base = session.get(ModelVersion, row.base_version_id) if row.base_version_id else None
     architecture = (base or row).details.get("architecture") or {}
     return {
+        "id": row.id,
         "reference": row.reference,
         "run": row.run_id,
         "description": row.model.description,

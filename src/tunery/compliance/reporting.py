@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tunery import audit
+from tunery.compliance.facts import models_of, runs_on
 from tunery.compliance.schemas import ReportSummary, ReportView, Verification
 from tunery.compliance.tables import Attestation, ComplianceReport
 from tunery.datasets.operations import get_dataset, newest_version
@@ -21,7 +22,6 @@ from tunery.platform.events import emit
 from tunery.platform.ground import Ground
 from tunery.registry.operations import public_key, signing_key
 from tunery.registry.signing import open_statement, seal_statement
-from tunery.training.tables import TrainingRun
 
 __all__ = [
     "REPORT_TYPE",
@@ -35,7 +35,7 @@ __all__ = [
     "verify_report",
 ]
 
-OF_MODELS = frozenset({"AI-ACT", "GDPR"})
+OF_MODELS = frozenset({"AI-ACT", "GDPR", "LICENCE"})
 """Standards that ask about the models that came of the rows."""
 
 REPORT_TYPE = "urn:tunery:compliance-report:1"
@@ -103,17 +103,16 @@ def staleness(session: TenantSession, row: ComplianceReport) -> list[str]:
 
 
 def lapsed(session: TenantSession, row: ComplianceReport) -> list[str]:
-    """Return what a report rests on and is over: attestations, and for some standards that no model came since."""
+    """Return why a report no longer holds: attestations that are over, for some standards new trainings, new models."""
     over = (Attestation.withdrawn_at.is_not(None)) | (Attestation.until <= now())
     statement = sa.select(Attestation).where(Attestation.id.in_(row.attestations), over)
     reasons = [f"the attestation of {one.rule} by {one.created_by} is over" for one in session.scalars(statement)]
     if OF_MODELS & row.results.keys():
-        since = sa.select(TrainingRun.name).where(
-            TrainingRun.dataset_version_id == row.dataset_version_id,
-            TrainingRun.status == "succeeded",
-            TrainingRun.finished_at > row.created_at,
-        )
-        reasons += [f"the training {name} has ended since" for name in session.scalars(since)]
+        told = _predicate(row)  # by ids: what was committed while facts were gathered has an earlier time than they
+        runs = runs_on(session, session.get_one(DatasetVersion, row.dataset_version_id))
+        reasons += [f"the training {run.name} has ended since" for run in runs if run.id not in told["runs"]]
+        models = [model for model in models_of(session, runs) if model.id not in told["models"]]
+        reasons += [f"the model {model.reference} was registered since" for model in models]
     return reasons
 
 
@@ -124,7 +123,7 @@ def report_summary(session: TenantSession, row: ComplianceReport) -> ReportSumma
 
 def report_view(session: TenantSession, row: ComplianceReport) -> ReportView:
     """Return a report with everything that was found."""
-    payload = json.loads(base64.b64decode(row.envelope["payload"]))["predicate"]
+    payload = _predicate(row)
     found = {name: payload[name] for name in ("summary", "violations", "warnings", "rules", "scan")}
     return ReportView(**_told(session, row), **found, envelope=row.envelope)
 
@@ -155,6 +154,11 @@ def verify_report(session: TenantSession, report_id: str) -> Verification:
         stale=bool(reasons),
         stale_reasons=reasons,
     )
+
+
+def _predicate(row: ComplianceReport) -> dict[str, Any]:
+    predicate: dict[str, Any] = json.loads(base64.b64decode(row.envelope["payload"]))["predicate"]
+    return predicate
 
 
 def _told(session: TenantSession, row: ComplianceReport) -> dict[str, Any]:

@@ -106,6 +106,8 @@ def record_validation(
         **verdict_of(outcomes, standards),
         "rules": [one.model_dump(mode="json", by_alias=True) for one in outcomes],
         "scan": _of_scan(scan),
+        "runs": [run["id"] for run in case.runs],
+        "models": [model["id"] for model in case.models],
         "validatedAt": case.now.isoformat(),
         "validatedBy": actor.name,
     }
