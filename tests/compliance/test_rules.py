@@ -154,6 +154,24 @@ def test_a_finding_is_not_attested_away() -> None:
     assert told("SH-H/I/J/K", case).status == "fail"
 
 
+def test_a_line_that_closes_a_finding_takes_all_it_needs() -> None:
+    """Rows with a form that no step replaces go by their ids, 100 a line; what a step replaces is, in the same line."""
+    dated = [{"text": f"seen on 2021-03-04, the {n}th"} for n in range(120)]
+    [line] = told("SH-C", case_of(dated)).next
+    assert line == " ".join(["tunery datasets delete-rows d --", *map(str, range(100))])
+    both = text("policy number: 77-1234, card 4111 1111 1111 1111")
+    made = {"columns": {"text": "body"}, "seed": 7, "test_split": 3, "shape": None, "key": None}
+    case = case_of(both)
+    [line] = told("SH-H/I/J/K", replace(case, version=case.version | {"options": made})).next
+    deleted, exported, imported = line.split(" && ")
+    assert deleted == f"tunery datasets delete-rows d -- {len(CLEAN)}"
+    assert exported == "tunery datasets export d --to d-1.jsonl"  # the version without the row
+    assert (
+        imported == "tunery datasets import d-1.jsonl --name d --license MIT --test-split 3 --seed 7 --column "
+        "text=text --redact"
+    )
+
+
 def test_the_balancing_test_is_asked_for_where_the_basis_is_legitimate_interests() -> None:
     rule, basis = "GDPR-6.1f-LIA", "GDPR-6-BASIS"
     assert told(rule, case_of(CLEAN)).status == "unknown"

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tunery.datasets.shapes import SHAPES
+
 if TYPE_CHECKING:
     from tunery.compliance.ports import Case, Rule
 
@@ -16,6 +18,9 @@ IN_WORDS = "IN YOUR WORDS"
 """Stands for what a person attests; nobody can attest it as it stands."""
 
 _YEAR = timedelta(days=365)
+_MOST_ROWS = 100
+_AS_MADE: dict[str, object] = {"shape": None, "key": None, "validation_split": 0.1, "test_split": 0.1, "seed": 0}
+"""Options of an import that say how the rows are named and dealt out, with their defaults."""
 
 
 def attest_line(rule_id: str, rule: Rule, case: Case, *, document: bool = False) -> str:
@@ -39,34 +44,46 @@ def validate_line(case: Case, standard: str, *options: str) -> str:
     return shlex.join(["tunery", "compliance", "validate", _name(case), "--standard", standard, *options])
 
 
-def import_line(case: Case, *options: str) -> str:
-    """Return how the rows become a new version, by export and import, as the version was made and with more options."""
+def import_line(case: Case, *options: str, newest: bool = False) -> str:
+    """Return how the rows become a new version, by export and import, as the version was made and with more options.
+
+    Args:
+        case: The version.
+        options: What is added to the line of the import.
+        newest: Whether the newest version is exported, for the line before makes it.
+    """
     made: Mapping[str, Any] = case.version["options"]
     licences = sorted({source["license"] for source in case.provenance.get("sources", []) if source.get("license")})
     name = _name(case)
     file = f"{case.version['reference'].replace(':', '-')}.jsonl"
-    out = ["tunery", "datasets", "export", case.version["reference"], "--to", file]
+    out = ["tunery", "datasets", "export", name if newest else case.version["reference"], "--to", file]
     back = ["tunery", "datasets", "import", file, "--name", name]
     if "--license" not in options and licences:
         back += ["--license", licences[0] if len(licences) == 1 else " AND ".join(f"({each})" for each in licences)]
-    for option, default in (("shape", None), ("key", None), ("validation_split", 0.1), ("test_split", 0.1)):
+    for option, default in _AS_MADE.items():
         if made.get(option, default) != default:
             back += [f"--{option.replace('_', '-')}", str(made[option])]
+    if columns := made.get("columns"):
+        shaped = [*SHAPES[case.version["shape"]], *({"tools"} & {*columns})]
+        back += [word for column in shaped for word in ("--column", f"{column}={column}")]
     for column in made.get("subject_columns") or ():
         back += ["--subject-column", column]
     return f"{shlex.join(out)} && {shlex.join([*back, *options])}"
 
 
 def rid_lines(case: Case, kinds: Collection[str]) -> list[str]:
-    """Return how findings of some kinds are got rid of: replaced where a step does it, else without their rows."""
+    """Return how findings of some kinds are got rid of: replaced where a step does it, else without their rows.
+
+    A line takes away 100 rows at most; where there are more, the next validation names the next.
+    """
     assert case.scan is not None
     replaced = {kind for name in ("patterns", "secrets") for kind in case.scan.detectors[name]["kinds"]}
-    if left := sorted(set(kinds) - replaced):
-        rows = dict.fromkeys(sample["row"] for kind in left for sample in case.scan.samples.get(kind, []))
-        lines = [shlex.join(["tunery", "datasets", "delete-rows", _name(case), *rows])]
-    else:
-        lines = []
-    return [import_line(case, "--redact"), *lines] if set(kinds) & replaced else lines
+    left = sorted(set(kinds) - replaced)
+    if not left:
+        return [import_line(case, "--redact")]
+    rows = [*dict.fromkeys(row for kind in left for row in case.scan.named.get(kind, ()))][:_MOST_ROWS]
+    deleted = shlex.join(["tunery", "datasets", "delete-rows", _name(case), "--", *rows])
+    return [f"{deleted} && {import_line(case, '--redact', newest=True)}" if set(kinds) & replaced else deleted]
 
 
 def _name(case: Case) -> str:

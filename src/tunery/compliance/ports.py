@@ -78,7 +78,7 @@ class Scan:
             its values look like codes.
         duplicates: Rows that repeat an earlier one; none: not counted to the end.
         leaks: Held-out rows whose input stands in train, too; none: not counted to the end.
-        named: Ids of some of these rows, by ``duplicates`` and ``leaks``.
+        named: Ids of some of these rows, by ``duplicates`` and ``leaks``, and of some with a finding, by its kind.
         quasi: The declared quasi-identifiers and the sizes of their groups; empty: none are declared.
     """
 

@@ -108,6 +108,8 @@ class _Tally:
         for looker in lookers:
             looker.row(values, report)
         self._rows.update(found)
+        for kind in found:
+            self._note(kind, [row.row_id])
         for name, value in values.items():
             self._columns.setdefault(name, _Column()).see(value, counted=name not in self._content)
         if self._quasi:
