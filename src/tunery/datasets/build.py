@@ -1,8 +1,9 @@
 """From a file to the rows of a version: read, name, shape, sanitise, split.
 
 The rows pass twice: first from the source file into a staging file, for the split can only be told when all rows are
-known; then from there to where they are wanted. Of the rows only digests of their ids are held in memory, and what the
-split needs where there is one. A long file of lines is read by several processes (``reading``).
+known; then from there to where they are wanted. In memory is what the split needs, where there is one, and the id of
+each row that stands already; which ids came before lies in files (``seen``). A long file of lines is read by several
+processes (``reading``).
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Standing:
 
     Attributes:
         splits: The split of each row by its id, in order.
-        inputs: What a model is asked in each, in the same order.
+        inputs: What a model is asked in each, in the same order; empty where all stay in train and so do new ones.
         shape: Their shape, which the others must have too.
         replaced: Whether a row of theirs gives way to one with its key; else keys may not come again.
     """
@@ -161,9 +162,10 @@ def build_rows(
 def _dealt(staged: Staged, standing: Standing, options: ImportOptions) -> tuple[Iterable[Split], SplitReport]:
     """Return the split of each row, in order, and the report."""
     deal = partial(split_rows, seed=options.seed, validation=options.validation_split, test=options.test_split)
+    if not (options.validation_split or options.test_split) and {*standing.splits.values()} <= {"train"}:
+        again = sum(row_id in standing.splits for row_id in staged.row_ids) if standing.replaced else 0
+        return repeat("train"), SplitReport.of_train(len(standing.splits) + len(staged) - again)
     if not standing.splits:
-        if not (options.validation_split or options.test_split):
-            return repeat("train"), SplitReport.of_train(len(staged))
         return deal(staged.row_ids, staged.inputs)
     # Rows that stand come first; one that comes again keeps its place and split, and is compared as it now is.
     inputs = standing.inputs | dict(zip(staged.row_ids, staged.inputs, strict=True))

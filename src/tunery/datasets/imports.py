@@ -23,7 +23,7 @@ from tunery.datasets.splits import Split
 from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
 from tunery.datasets.tokens import count_tokens
-from tunery.datasets.versions.contents import files_of, read_rows
+from tunery.datasets.versions.contents import batches_of, files_of, read_rows
 from tunery.datasets.versions.recording import Change, record_version
 from tunery.datasets.versions.rewriting import after, replace_rows
 from tunery.datasets.versions.writing import put_index, put_rows, write_version
@@ -98,7 +98,7 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
         subjects = SubjectWatch.of_import(
             context.ground, context.tenant_id, wish.options.subject_columns, indexed=wish.options.subject_index
         )
-        built = _build(context, wish, _standing(context, wish, parent), subjects, scratch)
+        built = _build(context, wish, _standing(context, wish, parent, standing), subjects, scratch)
         files = _files(context, dataset.id, wish, standing, built, scratch)
         written = write_version(context.ground, context.tenant_id, dataset.id, files)
         columns = {
@@ -122,16 +122,24 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
         return version
 
 
-def _standing(context: JobContext, wish: DatasetImport, parent: DatasetVersion | None) -> Standing:
+def _standing(
+    context: JobContext, wish: DatasetImport, parent: DatasetVersion | None, files: list[DatasetFile]
+) -> Standing:
     if parent is None:
         return Standing()
     splits: dict[str, Split] = {}
     inputs: dict[str, str] = {}
-    shape = cast("Shape", parent.shape)
+    shape, replaced = cast("Shape", parent.shape), wish.mode == "merge"
+    held_out = any(count for split, count in parent.rows.items() if split != "train")
+    if not (held_out or wish.options.validation_split or wish.options.test_split):  # nobody compares them
+        for batch in batches_of(context.ground, context.tenant_id, files, ["row_id"]):
+            for row_id in batch["row_id"].to_pylist():
+                splits[row_id] = "train"
+        return Standing(splits, shape=shape, replaced=replaced)
     for row in read_rows(context.ground, parent):
         splits[row.row_id] = cast("Split", row.split)
         inputs[row.row_id] = input_of(shape, row.values)
-    return Standing(splits, inputs, shape, replaced=wish.mode == "merge")
+    return Standing(splits, inputs, shape, replaced)
 
 
 def _files(

@@ -63,6 +63,19 @@ def test_equal_rows_appended_are_rows_of_their_own_and_the_same_file_again_is_th
     assert imported(ground, actor, [*pairs(20), *pairs(1, "new")], "append").id == second.id
 
 
+def test_rows_that_come_to_train_alone_are_not_compared(ground: Ground, actor: Actor) -> None:
+    """By append 20 and one more are 21; a merge of 5 of which 3 stand makes them 23."""
+    none: dict[str, Any] = {"validation_split": 0, "test_split": 0, "key": "id"}
+    imported(ground, actor, keyed(range(20)), **none)
+    second = imported(ground, actor, keyed(range(20, 21)), "append", **none)
+    third = imported(ground, actor, keyed(range(18, 23)), "merge", **none)
+    for version, rows in ((second, 21), (third, 23)):
+        groups = version.provenance["qualityMetrics"]["nearDuplicateGroups"]
+        assert (version.rows["train"], version.total_samples, groups) == (rows, rows, 0)
+    held_out = imported(ground, actor, keyed(range(23, 43)), "append", key="id", test_split=5, validation_split=0)
+    assert held_out.rows["test"] == 5
+
+
 def test_an_appended_near_copy_joins_the_split_of_its_like(ground: Ground, actor: Actor) -> None:
     first = imported(ground, actor, pairs(40), test_split=10, validation_split=10)
     copies = [{**row, "prompt": f"{row['prompt'].upper()} !", "completion": "other"} for row in pairs(40)]
