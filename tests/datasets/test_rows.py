@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tunery.datasets.packed import chunked
 from tunery.datasets.quarantine import RowFault
-from tunery.datasets.rows import RowIds
+from tunery.datasets.rows import Row, RowIds
 
 plain = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3)
 rows = st.lists(st.dictionaries(st.sampled_from("abc"), plain, max_size=3), max_size=12)
@@ -41,6 +42,13 @@ def test_the_first_equal_row_has_the_id_it_would_have_alone() -> None:
     alone = name_all([{"a": 1}])
     assert name_all([{"a": 1}, {"b": 2}, {"a": 1}])[0] == alone[0]
     assert len(alone[0]) == 32  # 128 bits in hex digits
+
+
+def test_rows_travel_in_chunks_of_about_half_a_megabyte_however_deep_their_texts_lie() -> None:
+    """Two of 300,000 characters are more than 2^19 = 524,288; of short rows 105 count as much (105 x 5,000)."""
+    long = [Row(str(n), n, {"messages": [{"role": "user", "content": "x" * 300_000}]}) for n in range(5)]
+    assert [len(chunk) for chunk in chunked(long)] == [1, 2, 2]
+    assert [len(chunk) for chunk in chunked(Row(str(n), n, {"text": "x"}) for n in range(107))] == [1, 105, 1]
 
 
 def test_a_key_column_names_its_rows() -> None:

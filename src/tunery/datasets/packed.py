@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Chunk", "PackedRow", "PackedRows", "chunked", "content_digest", "packed"]
 
 _CHUNK_CHARACTERS = 1 << 19
-_GUESSED_CHARACTERS = 5000
+_LEAST_CHARACTERS = 5000
 
 
 class PackedRow(NamedTuple):
@@ -108,12 +108,20 @@ def chunked(rows: Iterable[Row]) -> Iterator[Chunk]:
     size = _CHUNK_CHARACTERS
     for row in rows:
         held.append(row)
-        size += len(row.content) if isinstance(row, PackedRow) else _GUESSED_CHARACTERS
+        size += len(row.content) if isinstance(row, PackedRow) else max(_LEAST_CHARACTERS, _characters(row.values))
         if size >= _CHUNK_CHARACTERS:
             yield held
             held, size = [], 0
     if held:
         yield held
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(name) + _characters(each) for name, each in value.items())
+    return sum(map(_characters, value)) if isinstance(value, list) else 0
 
 
 def content_digest(row: Row, shape: Shape) -> bytes:
