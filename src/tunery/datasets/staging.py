@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunery.datasets.identifiers import ENTRY_BYTES
 from tunery.datasets.packed import Chunk, PackedRows, packed
 from tunery.datasets.shapes import Shape, input_of
-from tunery.datasets.versions.row_files import StoredRow, rows_in, schema_of_rows
+from tunery.datasets.versions.row_files import schema_of_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,13 +40,8 @@ class Staged:
         """What a model is asked in each; read from the disk when asked for."""
         return _Inputs(self._path, self._shape)
 
-    def stored(self, splits: Iterable[str]) -> Iterator[StoredRow]:
-        """Yield the rows as they are kept, each with its split."""
-        for batch in self.batches(splits):
-            yield from rows_in(batch)
-
     def batches(self, splits: Iterable[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the same as a file of rows has them, some at a time."""
+        """Yield the rows as a file of rows has them, each with its split, some at a time."""
         import pyarrow as pa
 
         schema, split = schema_of_rows(), iter(splits)
