@@ -43,7 +43,7 @@ test: $(STAMP)-dev $(VENV)/.tools  ## run all tests
 	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not long"
 
 test-faults: $(STAMP)-dev $(VENV)/.tools  ## break every call and weather more storms, where `test` takes a sample
-	TUNERY_FAULT_ROUNDS=5 $(BIN)/python -m pytest -n 2 --dist loadgroup -m faults
+	TUNERY_FAULT_ROUNDS=5 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults or long"
 
 check: $(STAMP)-dev  ## lint, types, import rules, docs
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from tunery.platform.db import Database
 __all__ = ["make_model", "tiny_llama", "tokenizer_dir"]
 
 EXAMPLE, WHO = "address-to-json", "3600 West 5th Ave"
-pytestmark = pytest.mark.xdist_group("doors")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("doors")]
 
 
 @pytest.fixture(scope="module")

@@ -177,6 +177,7 @@ def test_chat_asks_base_and_tuned_side_by_side(tunery: Tunery, recipe: Path) -> 
     assert not any(name.startswith("chat-") for name in names)
 
 
+@pytest.mark.long
 def test_a_signal_says_how_to_go_on_and_the_same_command_does(alone: dict[str, str], recipe: Path) -> None:
     long = recipe.with_name("long.yaml")
     long.write_text(recipe.read_text(encoding="utf-8").replace("epochs: 1", "epochs: 5"), encoding="utf-8")
@@ -197,7 +198,7 @@ def test_a_signal_says_how_to_go_on_and_the_same_command_does(alone: dict[str, s
     assert pipelines["number"] == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_a_server_is_found_and_ends_on_a_signal(alone: dict[str, str], number: signal.Signals) -> None:
     server = start(alone, "serve", "--port", "0")
     file = announced(alone, server)

@@ -24,6 +24,9 @@ from tunery.kit.ids import new_id
 from tunery.lineage.operations import graph_of
 from tunery.registry.operations import resolve_version
 
+# The stricter database: what it takes, the other takes.
+pytestmark = pytest.mark.parametrize("ground", ["postgres"], indirect=True)
+
 COMPLETION = PromptSpec(style="completion")
 
 

@@ -14,8 +14,10 @@ from tests.evaluation.conftest import Lab
 from tunery.evaluation.predictions import read_predictions
 from tunery.evaluation.runs import execute_evaluation
 
+LONG = pytest.mark.long
 
-@pytest.mark.parametrize("answers_before_the_kill", [1, 20, 33])
+
+@pytest.mark.parametrize("answers_before_the_kill", [pytest.param(1, marks=LONG), 20, pytest.param(33, marks=LONG)])
 def test_a_killed_evaluation_ends_as_an_uninterrupted_one(lab: Lab, answers_before_the_kill: int) -> None:
     lab.numbers()
     evaluation_id = lab.open("tuned")

@@ -28,6 +28,9 @@ from tunery.platform.http import PUBLIC, ROUTES
 from tunery.registry.tables import ModelVersion
 from tunery.serving.gateway.shapes import ChatAnswer, ModelList, TextAnswer
 
+# Nothing here depends on the database; the deployments beside it run on both.
+pytestmark = pytest.mark.parametrize("ground", ["sqlite"], indirect=True)
+
 HELLO: list[Any] = [{"role": "user", "content": "hello there"}]
 
 
@@ -214,7 +217,7 @@ def test_without_a_valid_token_nothing_answers(tuned: ModelVersion, url: str, vi
             assert (response.status_code, response.json()["error"]["type"]) == (status, kind)
 
 
-def test_every_route_of_the_gateway_needs_the_permission_to_use_inference() -> None:
+def test_every_route_of_the_gateway_needs_the_permission_to_use_inference(ground: object) -> None:
     found = {spec.operation_id: spec.permission for _, spec in ROUTES if spec.full_path.startswith("/v1/")}
     assert found == dict.fromkeys(["chat.complete", "chat.complete_text", "chat.model", "chat.models"], "inference:use")
     assert all(spec.permission != PUBLIC for _, spec in ROUTES if spec.is_async)

@@ -20,7 +20,7 @@ GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12}
 pytestmark = pytest.mark.parametrize("ground", ["sqlite"], indirect=True)
 
 
-@pytest.fixture(params=["llama.cpp", "transformers"])
+@pytest.fixture(params=["llama.cpp", pytest.param("transformers", marks=pytest.mark.long)])
 def deployed(request: pytest.FixtureRequest, stage: Stage, tiny_llama: Path, make_adapter: MakeAdapter) -> str:
     """A tiny base and two adapters of it, all deployed; gives the engine's name."""
     stage.shelf.register("tiny", tiny_llama, is_base=True)

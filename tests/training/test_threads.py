@@ -13,7 +13,9 @@ TELL = "from tunery.training.fit import _prepare; _prepare()"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="torch brings GNU's OpenMP on Linux alone")
-@pytest.mark.parametrize(("given", "found"), [({}, "1000"), ({"GOMP_SPINCOUNT": "77"}, "77")])
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "1000"), pytest.param({"GOMP_SPINCOUNT": "77"}, "77", marks=pytest.mark.long)]
+)
 def test_threads_spin_briefly_unless_told_otherwise(given: dict[str, str], found: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
     environment |= {"OMP_DISPLAY_ENV": "verbose"} | given
