@@ -195,7 +195,11 @@ def rows_of(
 
 
 def read_split(ground: Ground, tenant_id: str, version_id: str, split: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a split, each with its ``row_id``. Opens a short session of its own. Raises: NotFound."""
+    """Yield the rows of a split, each with its ``row_id``. Opens a short session of its own.
+
+    Raises:
+        NotFound, Erased: There is no such version, or no more. IntegrityError: a file is missing or damaged.
+    """
     with ground.database.session(tenant_id, read_only=True) as session:
         version = resolve_version(session, version_id)
     for row in rows_of(ground, version, split):
