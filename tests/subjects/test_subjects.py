@@ -30,6 +30,8 @@ from tunery.datasets.versions.row_files import read_batches, rows_in
 from tunery.datasets.versions.stored_file import StoredFile
 from tunery.datasets.versions.writing import write_version
 from tunery.errors import Erased, InvalidInput, NotFound, RateLimited, Refused
+from tunery.evaluation.operations import create_evaluation
+from tunery.evaluation.schemas import EvaluationCreate
 from tunery.evaluation.tables import Evaluation
 from tunery.kit.actor import Actor
 from tunery.kit.ids import new_id
@@ -51,8 +53,10 @@ from tunery.subjects.jobs import erase_subject
 from tunery.subjects.operations import decide, get_erasure, start_erasure
 from tunery.subjects.schemas import Decision, EraseWish, Trace
 from tunery.training.consumed import consumed_bits
+from tunery.training.operations import create_run
 from tunery.training.runs import _keep
 from tunery.training.tables import TrainingRun
+from tunery.training.views import RunCreate
 
 
 def traced(ground: Ground, actor: Actor, identifier: str) -> Trace:
@@ -389,6 +393,34 @@ def test_a_model_that_is_registered_while_an_erasure_is_decided_is_on_hold(
         other.join(0.3)
     other.join()
     assert len(holds_of(ground, made)) == 1
+
+
+def test_what_is_asked_for_while_an_erasure_is_decided_is_reached_or_refused(
+    ground: Ground, actor: Actor, tmp_path: Path
+) -> None:
+    imported(ground, actor, people(10), **WHOLE)
+    Shelf(ground, actor, tmp_path).base()
+    to_train = RunCreate(name="asked", dataset="things", base="small")
+    to_measure = EvaluationCreate(model_version_id="small", dataset="things", split="train")
+    results: list[dict[str, Any]] = []
+    other = threading.Thread(target=lambda: results.append(erased(ground, actor, "p3@example.com")))
+    with ground.database.session(actor.tenant_id) as session:
+        run = create_run(session, actor, to_train)
+        evaluation = create_evaluation(session, ground, actor, to_measure)
+        other.start()
+        other.join(0.3)
+    other.join()
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        reached = get_erasure(session, results[0]["erasure"]).reached
+    assert [one["id"] for one in reached["runs"] + reached["evaluations"]] == [run.id, evaluation.id]
+    with ground.database.session(actor.tenant_id) as session:
+        if session.get_bind().dialect.name == "sqlite":  # has one writer at a time
+            return
+        known = resolve_version(session, "things")
+        erased(ground, actor, "p4@example.com")
+        assert known.status == "ready"
+        with pytest.raises(Erased):
+            create_run(session, actor, to_train.model_copy(update={"dataset": known.id}))
 
 
 def test_a_run_that_ends_after_the_decision_cannot_tell_what_it_took_in(

@@ -18,6 +18,7 @@ from tunery.datasets.splits import SPLITS
 from tunery.datasets.tables import Dataset, DatasetTag, DatasetVersion
 from tunery.datasets.versions.contents import read_rows
 from tunery.datasets.versions.row_files import StoredRow
+from tunery.datasets.versions.successors import hold_last
 from tunery.datasets.views import DatasetInspect, SanitizerView
 from tunery.errors import Erased, InvalidInput, NotFound
 from tunery.identity.operations import own_reference
@@ -32,6 +33,7 @@ from tunery.platform.housekeeping import scratch_folder
 __all__ = [
     "find_version",
     "get_dataset",
+    "hold_version",
     "inspect_upload",
     "list_datasets",
     "list_sanitizers",
@@ -92,6 +94,16 @@ def resolve_version(session: TenantSession, reference: str) -> DatasetVersion:
         follows = f"; {successor.reference} is what is left of it" if successor else ", and nothing is left of it"
         raise Erased(f"{version.reference} held rows that were erased{follows}")
     return version
+
+
+def hold_version(session: TenantSession, reference: str) -> DatasetVersion:
+    """Return the version that a reference names, and let nobody erase rows of it until this transaction ends.
+
+    Raises: as above.
+    """
+    version = resolve_version(session, reference)
+    hold_last(session, version.id)  # reads it anew: somebody may have erased rows of it at this moment
+    return resolve_version(session, version.id)
 
 
 def find_version(session: TenantSession, name: str, version: str | None = None) -> DatasetVersion:

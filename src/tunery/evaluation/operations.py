@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from tunery import audit
+from tunery.datasets.operations import hold_version as hold_dataset
 from tunery.errors import InvalidInput, Refused
 from tunery.evaluation.metrics import metrics_by_name
 from tunery.evaluation.predictions import answers_of, read_predictions
@@ -48,13 +49,14 @@ def create_evaluation(
         evaluation_id: An id of the caller's choosing makes the call repeatable: what stands under it is returned.
 
     Raises:
-        NotFound: No such version, dataset or split. InvalidInput: names what cannot be measured so.
+        NotFound: No such version, dataset or split. Erased: rows of the dataset version were.
+        InvalidInput: names what cannot be measured so.
     """
     if evaluation_id is not None and (standing := session.get(Evaluation, evaluation_id)) is not None:
         return standing
+    data = find_dataset(session, hold_dataset(session, wish.dataset).id, wish.split)
     version = resolve_version(session, wish.model_version_id)
     use_version(session, version)
-    data = find_dataset(session, wish.dataset, wish.split)
     row = Evaluation(
         id=evaluation_id or new_id(),
         model_version_id=version.id,

@@ -38,6 +38,7 @@ from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.jobs import JobContext
+from tunery.platform.jobs.context import LeaseLost
 from tunery.registry.holds import place_hold
 from tunery.registry.tables import ModelVersion
 from tunery.subjects.evidence import cause_of, why_held
@@ -47,7 +48,7 @@ from tunery.subjects.tracing import Found, find_subject, places_of, rows_of_vers
 from tunery.training.consumed import without_places
 from tunery.training.tables import TrainingRun
 
-__all__ = ["decide_erasure"]
+__all__ = ["decide_erasure", "hold_datasets"]
 
 _TRIES = 5
 
@@ -80,6 +81,8 @@ def decide_erasure(context: JobContext, entries: Sequence[bytes], forgotten: Seq
                 plan = _prepare(context, entries, scratch)
             with context.session() as session:
                 return _decide(context, session, plan, entries, forgotten, reason)
+        except LeaseLost:
+            raise
         except (StaleState, NotFound, IntegrityError):  # another erasure destroys what this one reads
             if not left:
                 raise
@@ -163,8 +166,7 @@ def _hold_still(context: JobContext, session: TenantSession, plan: _Plan, entrie
 
     Raises: StaleState: something came since the plan was made.
     """
-    # All datasets: an import into any of them looks at the list of the forgotten once it has locked its own.
-    session.scalars(sa.select(Dataset).order_by(Dataset.id).with_for_update()).all()
+    hold_datasets(session)
     _lock(session, DatasetVersion, (version.id for version, _ in plan.versions))
     there = find_subject(context.ground, session, entries)
     if {one.id for one in there.all_versions} != {
@@ -183,6 +185,15 @@ def _hold_still(context: JobContext, session: TenantSession, plan: _Plan, entrie
     if what_saw(session, plan.found) != seen:
         raise StaleState("a model was registered while rows were being erased")
     return seen
+
+
+def hold_datasets(session: TenantSession) -> None:
+    """Wait for imports that are about to end, and let none end until this transaction does.
+
+    Each locks its dataset before it looks at the list of the forgotten, so whoever locks them behind the decision and
+    looks for rows finds those of the last import that did not know of it, even into a dataset that is new.
+    """
+    session.execute(sa.select(Dataset.id).order_by(Dataset.id).with_for_update()).all()
 
 
 def _lock(session: TenantSession, table: type[DatasetVersion | ModelVersion | TrainingRun], ids: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.tables import BlobRow
 from tunery.platform.jobs import JobContext, job
 from tunery.subjects.certificates import certify
-from tunery.subjects.erasing import decide_erasure
+from tunery.subjects.erasing import decide_erasure, hold_datasets
 from tunery.subjects.tables import Erasure
 from tunery.subjects.tracing import find_subject
 from tunery.training.runs import clear_run
@@ -65,6 +65,8 @@ def _note(context: JobContext, destroyed: Destroyed) -> None:
 
 
 def _left(context: JobContext, entries: list[bytes]) -> int:
+    with context.session() as session:
+        hold_datasets(session)
     with context.ground.database.session(context.tenant_id, read_only=True) as session:
         found = find_subject(context.ground, session, entries)
     return len(found.rows) + sum(map(len, found.lines.values()))

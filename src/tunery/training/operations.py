@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from tunery import audit
-from tunery.datasets.operations import resolve_version as resolve_dataset
+from tunery.datasets.operations import hold_version as hold_dataset
 from tunery.errors import InvalidInput, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.ids import new_id
@@ -33,12 +33,12 @@ def create_run(session: TenantSession, actor: Actor, wish: RunCreate, *, run_id:
         run_id: An id of the caller's choosing makes the call repeatable: what stands under it is returned.
 
     Raises:
-        NotFound: No such dataset or base. InvalidInput: the base is an adapter, or the method does not learn from rows
-            of the dataset's shape.
+        NotFound: No such dataset or base. Erased: rows of the dataset version were. InvalidInput: the base is an
+            adapter, or the method does not learn from rows of the dataset's shape.
     """
     if run_id is not None and (standing := session.get(TrainingRun, run_id)) is not None:
         return standing
-    data = resolve_dataset(session, wish.dataset)
+    data = hold_dataset(session, wish.dataset)
     check_shape(wish.training.method, data.shape)
     base = resolve_version(session, wish.base)
     use_version(session, base)
