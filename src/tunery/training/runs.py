@@ -147,6 +147,7 @@ def _stop(context: JobContext, run_id: str, reason: str | None) -> None:
     """Write that it did not succeed: failed for a reason, cancelled by a person, or put back by a worker that ends."""
     with context.session() as session:
         run = get_run(session, run_id)
+        session.refresh(run, with_for_update=True)  # an erasure that marks it is waited for
         job = session.get(Job, context.job_id)
         asked = job is not None and job.cancel_requested_at is not None
         run.status = "failed" if reason else "cancelled" if asked else "queued"
