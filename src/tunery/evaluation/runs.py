@@ -11,8 +11,9 @@ from typing import Any
 
 from tunery import audit
 from tunery.datasets.operations import rows_of
+from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.successors import hold_last, last_of
-from tunery.errors import Cancelled, InvalidInput, TuneryError
+from tunery.errors import Cancelled, IntegrityError, InvalidInput, NotFound, TuneryError
 from tunery.evaluation.answering import Question, answer_rows
 from tunery.evaluation.metrics import metrics_by_name
 from tunery.evaluation.operations import get_evaluation
@@ -129,27 +130,34 @@ def _measure(context: JobContext, row: Evaluation) -> _Measured:
 
 def _complete(context: JobContext, plan: Evaluation, measured: _Measured, seconds: float) -> Evaluation:
     while True:
-        left_id, predictions = _keep(context, plan, measured)
+        with context.ground.database.session(context.tenant_id, read_only=True) as session:
+            known = last_of(session, plan.dataset_version_id)
+        predictions, fault = None, None
+        try:
+            predictions = _keep(context, plan, measured, known)
+        except (NotFound, IntegrityError) as error:  # an erasure destroyed the rows while they were read?
+            fault = error
         with context.session() as session:
             left = hold_last(session, plan.dataset_version_id)
-            if left_id == (left.id if left else None):
-                return _write(session, context, plan, measured, predictions, seconds)
+            if (known and known.id) != (left and left.id):
+                continue
+            if fault is not None:
+                raise fault
+            return _write(session, context, plan, measured, predictions, seconds)
 
 
-def _keep(context: JobContext, plan: Evaluation, measured: _Measured) -> tuple[str | None, Blob | None]:
-    """Keep the predictions on rows that stand still. Return what is left of the dataset version, and where they are;
-    they are nowhere if an example that they all show was erased."""
+def _keep(context: JobContext, plan: Evaluation, measured: _Measured, left: DatasetVersion | None) -> Blob | None:
+    """Keep the predictions on rows that stand still in what is left of the dataset version; return where they are,
+    which is nowhere if an example that they all show was erased."""
     ground, kept = context.ground, measured.predictions
-    with ground.database.session(context.tenant_id, read_only=True) as session:
-        left = last_of(session, plan.dataset_version_id)
     if left is None:
-        return None, None
+        return None
     if left.id != plan.dataset_version_id:
         standing = {row.row_id for row in rows_of(ground, left)}
         if any(shot["row_id"] not in standing for shot in measured.shots):
-            return left.id, None
+            return None
         kept = [one for one in kept if one["row_id"] in standing]
-    return left.id, keep_predictions(ground, context.tenant_id, kept)
+    return keep_predictions(ground, context.tenant_id, kept)
 
 
 def _write(
@@ -206,12 +214,12 @@ def _stop(context: JobContext, evaluation_id: str, began: float, reason: str | N
     """Write that it did not complete: failed for a reason, cancelled by a person, or put back by a worker that ends."""
     with context.session() as session:
         row = get_evaluation(session, evaluation_id)
+        left = hold_last(session, row.dataset_version_id)  # before the row is changed: an erasure changes it too
         job = session.get(Job, context.job_id)
         asked = job is not None and job.cancel_requested_at is not None
         row.status = "failed" if reason else "cancelled" if asked else "pending"
         row.failure_reason = reason
         row.evaluation_duration += time.monotonic() - began
-        left = last_of(session, row.dataset_version_id)
     if left is None or left.id != row.dataset_version_id:
         clear_evaluation(context.ground, evaluation_id)
 
