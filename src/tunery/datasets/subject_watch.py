@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +30,7 @@ class SubjectWatch:
         secret: The key of the subject index; None: the rows go into none.
         forgotten: Keys of the list of the forgotten.
         listed: That list's entries.
+        folder: Where entries lie that are too many for memory; none: the system's folder for temporary files.
 
     Attributes:
         entries: Records of the source's subject index: entries, and the lines that they lead to.
@@ -42,13 +44,15 @@ class SubjectWatch:
         secret: TenantSecret | None = None,
         forgotten: Sequence[TenantSecret] = (),
         listed: set[bytes] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        self.entries = Records()
+        self.entries = Records(folder)
         self.passed_over = self.withheld = 0
         self._identifiers = identifiers or Identifiers()
         self._secret = secret
         self._forgotten = forgotten
         self._listed = listed or set()
+        self._folder = folder
 
     @classmethod
     def of_import(cls, ground: Ground, tenant_id: str, columns: tuple[str, ...], *, indexed: bool) -> SubjectWatch:
@@ -64,11 +68,12 @@ class SubjectWatch:
             listed = _listed(session)
         secrets = ground.blobs.keyring.secrets
         secret = secrets.newest(tenant_id, PURPOSE) if indexed else None
-        return cls(Identifiers(columns), secret, secrets.every(tenant_id, FORGOTTEN) if listed else (), listed)
+        forgotten = secrets.every(tenant_id, FORGOTTEN) if listed else ()
+        return cls(Identifiers(columns), secret, forgotten, listed, ground.settings.folder("scratch"))
 
     def blank(self) -> SubjectWatch:
         """Return one that looks for the same people and has seen no row."""
-        return SubjectWatch(self._identifiers, self._secret, self._forgotten, self._listed)
+        return SubjectWatch(self._identifiers, self._secret, self._forgotten, self._listed, self._folder)
 
     def add(self, passed_over: int, entries: bytes) -> None:
         """Add what another has seen."""

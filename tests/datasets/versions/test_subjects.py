@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +15,10 @@ from tests.datasets.versions.test_changes import imported
 from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, SPELLINGS, entries_for
 from tunery.datasets.operations import rows_of
 from tunery.datasets.tables import ForgottenSubject
+from tunery.datasets.versions import subject_index
 from tunery.datasets.versions.changing import compact_dataset, delete_rows
 from tunery.datasets.versions.finding import find_lines, find_rows
-from tunery.datasets.versions.subject_index import RECORD_BYTES, SubjectIndex, build_index
+from tunery.datasets.versions.subject_index import RECORD_BYTES, Records, SubjectIndex, build_index
 from tunery.kit.actor import Actor
 from tunery.platform.ground import Ground
 
@@ -48,6 +50,23 @@ def test_an_index_finds_every_row_of_an_entry_and_no_other(kinds: int, count: in
     assert len(data) == RECORD_BYTES * sum(map(len, expected.values()))
     for entry in [*known, rng.randbytes(20)]:
         assert index.rows(entry) == expected.get(entry, [])
+
+
+def test_an_index_is_made_in_parts_of_one_size_though_one_entry_is_in_most_rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(subject_index, "_SORTED_BYTES", 1 << 16)
+    monkeypatch.setattr(subject_index, "_PIECE_RECORDS", 1 << 11)
+    monkeypatch.setattr(subject_index, "_HELD_BYTES", 1 << 14)
+    rng, records, expected = random.Random(1), Records(tmp_path), []
+    for number in range(20_000):
+        entry = rng.randbytes(20) if number % 10 == 0 else b"keys" + bytes(range(16))
+        records.add([entry], number)
+        expected.append(entry[4:] + entry[:4] + number.to_bytes(4, "big"))
+    parts = [*records.in_order()]
+    assert b"".join(parts) == b"".join(sorted(expected))
+    assert len(parts) == 20_000 * RECORD_BYTES // (1 << 16) + 1 == 8
+    assert max(map(len, parts)) < 2 * (1 << 16)
 
 
 def test_a_row_is_found_by_its_identifiers_however_they_are_written(ground: Ground, actor: Actor) -> None:

@@ -113,7 +113,7 @@ def write_row_files(folder: Path, rows: Iterable[StoredRow] | Iterable[pa.Record
     number = 0
     while group is not None:
         path, counts = folder / f"rows-{number:05d}.parquet", Counter[str]()
-        subjects = Records()
+        subjects = Records(folder)
         with path.open("wb") as file, pq.ParquetWriter(file, schema_of_rows(), **_WRITING) as writer:
             while group is not None:
                 writer.write_batch(group, row_group_size=_GROUP_ROWS)

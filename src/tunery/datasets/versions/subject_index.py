@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ RECORD_BYTES = 24
 _HELD_BYTES = 4 << 20
 _SORTED_BYTES = 64 << 20
 _PIECE_RECORDS = 1 << 16
+_SAMPLED = 64
+"""Records of a piece by which it is guessed where to cut: parts then differ by a few percent, whatever is in them."""
 
 Read = Callable[[int, int], bytes]
 """Return so many bytes from a place on."""
@@ -47,19 +51,42 @@ def records_of(entries: NDArray[np.uint8], numbers: NDArray[np.int64]) -> bytes:
     return np.concatenate([entries[:, 4:], entries[:, :4], last], axis=1).tobytes()
 
 
+def _words(records: bytes) -> NDArray[np.uint64]:
+    import numpy as np
+
+    return np.frombuffer(records, ">u8").reshape(-1, RECORD_BYTES // 8)
+
+
 def _in_order(records: bytes) -> bytes:
     import numpy as np
 
-    words = np.frombuffer(records, ">u8").reshape(-1, RECORD_BYTES // 8)
+    words = _words(records)
     order = np.lexsort(tuple(words[:, column].astype(np.uint64) for column in (2, 1, 0)))
     return words[order].tobytes()
 
 
-class Records:
-    """Records of an index to be, in the order they came; many lie on the disk."""
+def _before(words: NDArray[np.uint64], bound: NDArray[np.uint64] | None) -> NDArray[np.bool_]:
+    """Tell which records come before a bound; before None come all."""
+    import numpy as np
 
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115 it lives as long as this
+    if bound is None:
+        return np.ones(len(words), bool)
+    first, second, third = (words[:, column].astype(np.uint64) for column in range(3))
+    later = (second < bound[1]) | (second == bound[1]) & (third < bound[2])
+    before: NDArray[np.bool_] = np.where(first == bound[0], later, first < bound[0])
+    return before
+
+
+class Records:
+    """Records of an index to be, in the order they came; many lie on the disk.
+
+    Args:
+        folder: Where on the disk; none: the system's folder for temporary files.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        where = str(folder) if folder else None
+        self._file = tempfile.SpooledTemporaryFile(_HELD_BYTES, dir=where)  # noqa: SIM115 it lives as long as this
 
     def __len__(self) -> int:
         return self._file.tell() // RECORD_BYTES
@@ -79,16 +106,25 @@ class Records:
 
     def in_order(self) -> Iterator[bytes]:
         """Yield the index that they make, as much at a time as memory may hold."""
+        for first, last in pairwise([_words(bytes(RECORD_BYTES))[0], *self._bounds(), None]):
+            chosen = []
+            for piece in self._pieces():
+                words = _words(piece)
+                chosen.append(words[_before(words, last) & ~_before(words, first)].tobytes())
+            yield _in_order(b"".join(chosen))
+
+    def _bounds(self) -> Iterator[NDArray[np.uint64]]:
+        """Yield where to cut: between row numbers too, for one entry may be in most of the rows."""
         import numpy as np
 
         parts = len(self) * RECORD_BYTES // _SORTED_BYTES + 1
-        for part in range(parts):
-            first, last = (((each << 64) + parts - 1) // parts for each in (part, part + 1))
-            chosen = []
+        if parts > 1:
+            drawn, sample = np.random.default_rng(0), []
             for piece in self._pieces():
-                words = np.frombuffer(piece, ">u8").reshape(-1, RECORD_BYTES // 8)
-                chosen.append(words[(words[:, 0] >= np.uint64(first)) & (words[:, 0] <= np.uint64(last - 1))].tobytes())
-            yield _in_order(b"".join(chosen))
+                words = _words(piece)
+                sample.append(words[drawn.integers(len(words), size=_SAMPLED)].tobytes())
+            words = _words(_in_order(b"".join(sample)))
+            yield from (words[len(words) * part // parts] for part in range(1, parts))
 
     def _pieces(self) -> Iterator[bytes]:
         self._file.seek(0)
