@@ -28,6 +28,7 @@ _NOT_REACHED = [
     "Rows that no import looked at for people (under notIndexed, versions that hold any).",
     "Models whose files somebody brought by hand: where they came from is not known here.",
     "Row ids that are made of a key column stay in the records of runs and evaluations.",
+    "Lines of source files that are no rows, behind their first 1,000 characters.",
     "Masked samples and ids of a few rows, in the records of sanitising steps and in reports; names of columns.",
     "Answers that are kept for a while so that a call can be repeated (TUNERY_IDEMPOTENCY_SECONDS).",
     "Working folders of runs on other machines that were not finished.",
