@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError as Duplicate
 
 from tunery.lineage.schemas import EdgeView, GraphView, NodeView
 from tunery.lineage.tables import LineageEdge, LineageNode
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.db import TenantSession
 
 __all__ = ["Node", "descendants", "graph_of", "link", "place"]
@@ -51,7 +52,7 @@ def graph_of(session: TenantSession, kind: str, ref: str, depth: int = 10) -> Gr
     _walk(session, {start.id}, depth, edges, upwards=True)
     _walk(session, {start.id}, depth, edges, upwards=False)
     ids = {start.id} | {e.source_id for e in edges.values()} | {e.target_id for e in edges.values()}
-    rows = {n.id: n for n in session.scalars(sa.select(LineageNode).where(LineageNode.id.in_(ids)))}
+    rows = {node.id: node for node in _nodes(session, ids)}
     return GraphView(
         nodes=[NodeView(id=n.ref, type=n.kind, name=n.name, digest=n.digest) for n in rows.values()],
         edges=[
@@ -63,12 +64,18 @@ def graph_of(session: TenantSession, kind: str, ref: str, depth: int = 10) -> Gr
 
 def descendants(session: TenantSession, kind: str, refs: Collection[str]) -> list[Node]:
     """Return everything that came from any of some things of a kind, at any distance."""
-    starts = sa.select(LineageNode.id).where(LineageNode.kind == kind, LineageNode.ref.in_(refs))
+    named = sa.select(LineageNode.id).where(LineageNode.kind == kind)
+    parts = (named.where(LineageNode.ref.in_(part)) for part in in_parts(refs))
+    starts = {node_id for some in parts for node_id in session.scalars(some)}
     edges: dict[str, LineageEdge] = {}
-    _walk(session, {*session.scalars(starts)}, _FARTHEST, edges, upwards=False)
-    ids = {edge.target_id for edge in edges.values()}
-    rows = session.scalars(sa.select(LineageNode).where(LineageNode.id.in_(ids)).order_by(LineageNode.id))
-    return [Node(row.kind, row.ref, row.name, row.digest) for row in rows]
+    _walk(session, starts, _FARTHEST, edges, upwards=False)
+    rows = _nodes(session, {edge.target_id for edge in edges.values()})
+    return [Node(row.kind, row.ref, row.name, row.digest) for row in sorted(rows, key=lambda row: row.id)]
+
+
+def _nodes(session: TenantSession, ids: Iterable[str]) -> Iterator[LineageNode]:
+    for part in in_parts(ids):
+        yield from session.scalars(sa.select(LineageNode).where(LineageNode.id.in_(part)))
 
 
 def _walk(session: TenantSession, front: set[str], depth: int, edges: dict[str, LineageEdge], *, upwards: bool) -> None:
@@ -77,7 +84,8 @@ def _walk(session: TenantSession, front: set[str], depth: int, edges: dict[str, 
     )
     seen = set(front)
     for _ in range(depth):
-        found = session.scalars(sa.select(LineageEdge).where(here.in_(front))).all()
+        parts = (sa.select(LineageEdge).where(here.in_(part)) for part in in_parts(front))
+        found = [edge for some in parts for edge in session.scalars(some)]
         edges.update({edge.id: edge for edge in found})
         front = {getattr(edge, there.key) for edge in found} - seen
         seen |= front

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import undefer
 
 from tunery.datasets.tables import (
     Dataset,
@@ -34,6 +33,7 @@ from tunery.datasets.versions.writing import Written, write_version
 from tunery.errors import IntegrityError, NotFound, StaleState
 from tunery.evaluation.tables import Evaluation
 from tunery.kit.clock import now
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.references import hold_files
 from tunery.platform.db import TenantSession
 from tunery.platform.housekeeping import scratch_folder
@@ -44,7 +44,7 @@ from tunery.registry.tables import ModelVersion
 from tunery.subjects.evidence import cause_of, why_held
 from tunery.subjects.schemas import SeenBy
 from tunery.subjects.tables import Erasure
-from tunery.subjects.tracing import Found, find_subject, places_of, rows_of_version, what_saw
+from tunery.subjects.tracing import Found, evaluations_on, find_subject, places_of, rows_of_version, runs_on, what_saw
 from tunery.training.consumed import without_places
 from tunery.training.tables import TrainingRun
 
@@ -95,7 +95,7 @@ def _prepare(context: JobContext, entries: Sequence[bytes], scratch: Path) -> _P
         plan = _Plan(find_subject(ground, session, entries))
         listed = {version.id: files_of(session, version) for version in plan.found.all_versions}
         chain = chains_to(session, plan.found.all_versions)
-        judged = [*session.scalars(sa.select(Evaluation).where(Evaluation.dataset_version_id.in_(chain)))]
+        judged = evaluations_on(session, chain)
     for file in {row.file.id: row.file for row in plan.found.rows}.values():
         row_ids = {row.row_id for row in plan.found.rows if row.file.id == file.id}
         plan.files[file.id], _ = without_rows(ground, tenant_id, file.dataset_id, [file], row_ids, scratch)
@@ -173,9 +173,8 @@ def _hold_still(context: JobContext, session: TenantSession, plan: _Plan, entrie
         one.id for one, _ in plan.versions
     } or there.lines != plan.found.lines:
         raise StaleState("versions came while rows were being erased")
-    chain = chains_to(session, there.all_versions)
-    judged = sa.select(Evaluation.id, Evaluation.predictions_digest).where(Evaluation.dataset_version_id.in_(chain))
-    if {row.id: row.predictions_digest for row in session.execute(judged)} != {
+    judged = evaluations_on(session, chains_to(session, there.all_versions))
+    if {one.id: one.predictions_digest for one in judged} != {
         evaluation_id: predictions.before for evaluation_id, predictions in plan.predictions.items()
     }:
         raise StaleState("an evaluation came or ended while rows were being erased")
@@ -197,14 +196,14 @@ def hold_datasets(session: TenantSession) -> None:
 
 
 def _lock(session: TenantSession, table: type[DatasetVersion | ModelVersion | TrainingRun], ids: Iterable[str]) -> None:
-    session.execute(sa.select(table.id).where(table.id.in_({*ids})).order_by(table.id).with_for_update()).all()
+    for part in in_parts(sorted({*ids})):
+        session.execute(sa.select(table.id).where(table.id.in_(part)).order_by(table.id).with_for_update()).all()
 
 
 def _take_bits_out(session: TenantSession, plan: _Plan) -> None:
     """Let what runs took in be told in the order of the rows that are left."""
     chain, places = chains_to(session, plan.found.all_versions), places_of(session, plan.found)
-    runs = sa.select(TrainingRun).where(TrainingRun.dataset_version_id.in_(chain), TrainingRun.consumed.is_not(None))
-    for run in session.scalars(runs.options(undefer(TrainingRun.consumed))):
+    for run in runs_on(session, chain):
         if run.consumed is not None:
             run.consumed = without_places(run.consumed, places[chain[run.dataset_version_id].standing_id])
 
@@ -250,12 +249,14 @@ def _let_go_of_files(session: TenantSession, plan: _Plan) -> set[str]:
     """Forget the files that held the rows; return the digests of what is to be destroyed."""
     gone = {row.file.id for row in plan.found.rows}
     erased = [version.id for version, _ in plan.versions]
-    session.execute(sa.delete(DatasetVersionFile).where(DatasetVersionFile.version_id.in_(erased)))
-    session.execute(sa.delete(DatasetVersionFile).where(DatasetVersionFile.file_id.in_(gone)))
+    for column, ids in ((DatasetVersionFile.version_id, erased), (DatasetVersionFile.file_id, gone)):
+        for part in in_parts(ids):
+            session.execute(sa.delete(DatasetVersionFile).where(column.in_(part)))
     doomed: set[str] = set()
-    for file in session.scalars(sa.select(DatasetFile).where(DatasetFile.id.in_(gone))):
-        doomed |= {file.digest, *filter(None, (file.subjects_digest,))}
-        session.delete(file)
+    for part in in_parts(gone):
+        for file in session.scalars(sa.select(DatasetFile).where(DatasetFile.id.in_(part))):
+            doomed |= {file.digest, *filter(None, (file.subjects_digest,))}
+            session.delete(file)
     session.flush()
     return doomed
 
@@ -263,16 +264,13 @@ def _let_go_of_files(session: TenantSession, plan: _Plan) -> set[str]:
 def _let_go_of_sources(session: TenantSession, plan: _Plan, reached: dict[str, Any]) -> set[str]:
     """Let no version name a source that names the person, nor what was set aside from it."""
     doomed: set[str] = {*plan.found.lines}
-    for version in session.scalars(_of_sources(plan.found.lines)):
-        doomed |= {*filter(None, (version.source_subjects_digest, version.quarantine_digest))}
-        version.source_digest = version.source_subjects_digest = version.quarantine_digest = None
+    for part in in_parts(plan.found.lines):
+        for version in session.scalars(sa.select(DatasetVersion).where(DatasetVersion.source_digest.in_(part))):
+            doomed |= {*filter(None, (version.source_subjects_digest, version.quarantine_digest))}
+            version.source_digest = version.source_subjects_digest = version.quarantine_digest = None
     reached["sources"] = sorted({*reached["sources"], *plan.found.lines})
     session.flush()
     return doomed
-
-
-def _of_sources(digests: Iterable[str]) -> sa.Select[DatasetVersion]:
-    return sa.select(DatasetVersion).where(DatasetVersion.source_digest.in_({*digests}))
 
 
 def _mark(

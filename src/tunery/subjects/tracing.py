@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from tunery.datasets.versions.finding import FoundRow, find_lines, find_rows
 from tunery.datasets.versions.successors import Link, chains_to
 from tunery.evaluation.tables import Evaluation
 from tunery.lineage.operations import descendants
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.db import TenantSession
 from tunery.platform.ground import Ground
 from tunery.registry.tables import Model, ModelVersion
@@ -25,7 +26,17 @@ from tunery.subjects.schemas import Saw, SeenBy, SeenRow, Trace
 from tunery.training.consumed import took_in
 from tunery.training.tables import TrainingRun
 
-__all__ = ["Found", "find_subject", "not_indexed", "places_of", "rows_of_version", "trace_subject", "what_saw"]
+__all__ = [
+    "Found",
+    "evaluations_on",
+    "find_subject",
+    "not_indexed",
+    "places_of",
+    "rows_of_version",
+    "runs_on",
+    "trace_subject",
+    "what_saw",
+]
 
 _COPIES = {"model_downloaded": "download", "dataset_exported": "export", "model_exported": "export"}
 
@@ -58,10 +69,11 @@ def find_subject(ground: Ground, session: TenantSession, entries: Sequence[bytes
     listed = sa.select(DatasetVersionFile.file_id, DatasetVersion).join(
         DatasetVersion, DatasetVersion.id == DatasetVersionFile.version_id
     )
-    for file_id, version in session.execute(
-        listed.where(DatasetVersionFile.file_id.in_({row.file.id for row in rows}), DatasetVersion.status == "ready")
-    ):
-        versions.setdefault(file_id, []).append(version)
+    for part in in_parts({row.file.id for row in rows}):
+        for file_id, version in session.execute(
+            listed.where(DatasetVersionFile.file_id.in_(part), DatasetVersion.status == "ready")
+        ):
+            versions.setdefault(file_id, []).append(version)
     held = [row for row in rows if row.file.id in versions]
     return Found(held, versions, find_lines(ground, session.tenant_id, entries))
 
@@ -113,10 +125,7 @@ def what_saw(session: TenantSession, found: Found) -> list[SeenBy]:
 
 def _runs(session: TenantSession, found: Found, chain: Mapping[str, Link]) -> list[SeenBy]:
     places, seen = places_of(session, found), []
-    runs = (
-        sa.select(TrainingRun).where(TrainingRun.dataset_version_id.in_(chain)).options(undefer(TrainingRun.consumed))
-    )
-    for run in session.scalars(runs.order_by(TrainingRun.id)):
+    for run in runs_on(session, chain):
         took = took_in(run, places[chain[run.dataset_version_id].standing_id])
         if took is not False:
             name = f"{run.name} ({run.id})"
@@ -127,8 +136,7 @@ def _runs(session: TenantSession, found: Found, chain: Mapping[str, Link]) -> li
 def _evaluations(session: TenantSession, found: Found, chain: Mapping[str, Link]) -> list[SeenBy]:
     """Return those that asked about such a row or may have, or showed it as an example or may have."""
     seen = []
-    evaluations = sa.select(Evaluation).where(Evaluation.dataset_version_id.in_(chain)).order_by(Evaluation.id)
-    for one in session.scalars(evaluations):
+    for one in evaluations_on(session, chain):
         rows = rows_of_version(found, chain[one.dataset_version_id].standing_id)
         splits = {row.split for row in rows}
         shown = one.shot_row_ids is not None and not {row.row_id for row in rows}.isdisjoint(one.shot_row_ids)
@@ -138,6 +146,19 @@ def _evaluations(session: TenantSession, found: Found, chain: Mapping[str, Link]
             name = f"{one.model_reference} on {one.benchmark_name}"
             seen.append(SeenBy(kind="evaluation", id=one.id, name=name, saw="consumed" if exact else "unknown"))
     return seen
+
+
+def runs_on(session: TenantSession, version_ids: Iterable[str]) -> list[TrainingRun]:
+    """Return the runs on dataset versions, in the order of their ids, with what they took in."""
+    runs = sa.select(TrainingRun).options(undefer(TrainingRun.consumed))
+    parts = (runs.where(TrainingRun.dataset_version_id.in_(part)) for part in in_parts(version_ids))
+    return sorted((run for some in parts for run in session.scalars(some)), key=lambda run: run.id)
+
+
+def evaluations_on(session: TenantSession, version_ids: Iterable[str]) -> list[Evaluation]:
+    """Return the evaluations on dataset versions, in the order of their ids."""
+    parts = (sa.select(Evaluation).where(Evaluation.dataset_version_id.in_(part)) for part in in_parts(version_ids))
+    return sorted((one for some in parts for one in session.scalars(some)), key=lambda one: one.id)
 
 
 def places_of(session: TenantSession, found: Found) -> dict[str, list[int]]:
@@ -168,24 +189,27 @@ def _models(session: TenantSession, runs: Sequence[SeenBy]) -> list[SeenBy]:
     named = sa.select(ModelVersion.id, Model.name, ModelVersion.version).join(Model, Model.id == ModelVersion.model_id)
     return [
         SeenBy(kind="model_version", id=version_id, name=f"{name}:{version}", saw=saw[version_id])
+        for part in in_parts(sorted(saw))
         for version_id, name, version in session.execute(
-            named.where(ModelVersion.id.in_(saw)).order_by(ModelVersion.id)
+            named.where(ModelVersion.id.in_(part)).order_by(ModelVersion.id)
         )
     ]
 
 
 def _deployments(session: TenantSession, models: Sequence[SeenBy]) -> list[SeenBy]:
     saw = {model.id: model.saw for model in models}
-    serving = sa.or_(Deployment.version_id.in_(saw), Deployment.served_version_id.in_(saw))
     return [
         SeenBy(kind="deployment", id=row.id, name=row.name, saw=saw.get(row.version_id, "consumed"))
-        for row in session.scalars(sa.select(Deployment).where(serving).order_by(Deployment.id))
+        for row in session.scalars(sa.select(Deployment).order_by(Deployment.id))
+        if row.version_id in saw or row.served_version_id in saw
     ]
 
 
 def _copies(session: TenantSession, names: Sequence[str]) -> list[SeenBy]:
-    taken = sa.select(AuditEntry).where(AuditEntry.action.in_(_COPIES), AuditEntry.resource.in_(names))
+    taken = sa.select(AuditEntry).where(AuditEntry.action.in_(_COPIES))
+    parts = (taken.where(AuditEntry.resource.in_(part)) for part in in_parts(names))
+    entries = (entry for some in parts for entry in session.scalars(some))
     return [
         SeenBy(kind=_COPIES[entry.action], id=entry.id, name=entry.resource, by=entry.user, at=entry.created_at)
-        for entry in session.scalars(taken.order_by(AuditEntry.id))
+        for entry in sorted(entries, key=lambda entry: entry.id)
     ]
