@@ -25,6 +25,8 @@ from tunery.inference.completing import ChatPrompt, Prompt, TextPrompt, complete
 from tunery.inference.ports import ENGINES, AdapterSpec, EngineSpec, RunningEngine
 from tunery.serving.gateway.shapes import ChatAnswer, TextAnswer
 
+# One process of tests pays for the engines.
+pytestmark = pytest.mark.xdist_group("engines-contract")
 NAMES = ["llama.cpp", "transformers"]
 CHAT = ChatPrompt([{"role": "user", "content": "What is the capital of France?"}])
 TEXT = TextPrompt("The quick brown fox")

@@ -20,6 +20,9 @@ from tunery.inference.child import ChildEngine
 from tunery.inference.completing import ChatPrompt, TextPrompt, complete, score
 from tunery.inference.ports import ENGINES, EngineSpec
 
+# One process of tests pays for the engines.
+pytestmark = pytest.mark.xdist_group("engines")
+
 TEXTS = [TextPrompt(f"{number} dogs jump over") for number in range(6)]
 
 

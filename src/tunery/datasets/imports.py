@@ -36,6 +36,7 @@ from tunery.lineage.operations import Node
 from tunery.platform.db import TenantSession
 from tunery.platform.housekeeping import scratch_folder
 from tunery.platform.jobs import JobContext
+from tunery.platform.jobs.context import LeaseLost
 
 __all__ = ["execute_fetch", "execute_import"]
 
@@ -62,6 +63,8 @@ def execute_import(
     for left in reversed(range(_TRIES)):
         try:
             return _import(context, wish, details)
+        except LeaseLost:
+            raise
         except StaleState:
             if not left:
                 raise
