@@ -42,7 +42,7 @@ demo: $(STAMP)   ## run the main job: raw addresses to a proven, signed, served 
 test: $(STAMP)-dev $(VENV)/.tools  ## run all tests
 	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not long"
 
-test-faults: $(STAMP)-dev $(VENV)/.tools  ## break every call and weather more storms, where `test` takes a sample
+test-faults: $(STAMP)-dev $(VENV)/.tools  ## break every call and weather more storms, where `test` takes a sample; the tests that take long
 	TUNERY_FAULT_ROUNDS=5 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "faults or long"
 
 check: $(STAMP)-dev  ## lint, types, import rules, docs

@@ -42,7 +42,7 @@ from tunery.platform.jobs import Job
 from tunery.promotion.operations import promote_version
 from tunery.promotion.schemas import Promotion
 from tunery.registry.holds import decide_hold, place_hold
-from tunery.registry.operations import prepare_version, register_version
+from tunery.registry.operations import Prepared, prepare_version, register_version
 from tunery.registry.operations import resolve_version as resolve_model
 from tunery.registry.operations.keys import public_key
 from tunery.registry.schemas import ArtifactFile, RegisterVersion
@@ -352,6 +352,12 @@ def run_named(ground: Ground, actor: Actor, name: str) -> TrainingRun:
         return session.scalars(sa.select(TrainingRun).where(TrainingRun.name == name)).one()
 
 
+def late_adapter(ground: Ground, actor: Actor, tmp_path: Path) -> tuple[Prepared, RegisterVersion]:
+    prepared = prepare_version(ground, actor.tenant_id, make_adapter_folder(tmp_path / "late", 7))
+    files = [ArtifactFile(path=path, digest=blob.digest) for path, blob in prepared.files]
+    return prepared, RegisterVersion(files=files)
+
+
 def test_models_that_come_of_a_run_or_a_model_after_the_decision_are_on_hold_too(
     ground: Ground, actor: Actor, tmp_path: Path
 ) -> None:
@@ -359,10 +365,9 @@ def test_models_that_come_of_a_run_or_a_model_after_the_decision_are_on_hold_too
     shelf.base()
     model_of(ground, actor, version, {*contents(ground, version)}, "late")
     cause = f"erasures/{erased(ground, actor, 'p3@example.com')['erasure']}"
-    prepared = prepare_version(ground, actor.tenant_id, make_adapter_folder(tmp_path / "late", 7))
+    prepared, wish = late_adapter(ground, actor, tmp_path)
     with ground.database.session(actor.tenant_id) as session:
         run = session.scalars(sa.select(TrainingRun).where(TrainingRun.name == "late")).one()
-        wish = RegisterVersion(files=[ArtifactFile(path=path, digest=blob.digest) for path, blob in prepared.files])
         base = resolve_model(session, "small")
         made = register_version(session, ground, actor, "tardy", wish, prepared, base=base, run_id=run.id)
         place_hold(session, actor, base, "erasures/another", "it is to be decided")
@@ -382,8 +387,7 @@ def test_a_model_that_is_registered_while_an_erasure_is_decided_is_on_hold(
     shelf.base()
     model_of(ground, actor, version, {*contents(ground, version)}, "run")
     run_id = run_named(ground, actor, "run").id
-    prepared = prepare_version(ground, actor.tenant_id, make_adapter_folder(tmp_path / "late", 7))
-    wish = RegisterVersion(files=[ArtifactFile(path=path, digest=blob.digest) for path, blob in prepared.files])
+    prepared, wish = late_adapter(ground, actor, tmp_path)
     other = threading.Thread(target=erased, args=(ground, actor, "p3@example.com"))
     with ground.database.session(actor.tenant_id) as session:
         base = resolve_model(session, "small")
