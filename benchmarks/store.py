@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
+import re
 import shutil
 import statistics
 import subprocess
@@ -24,6 +24,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tunery.platform.blobs.codecs import QUICK, SMALL
+
 MB = 1e6
 SAFETENSORS = "application/x-safetensors"
 
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=["shares", "family", "speed", "tensor", "memory"])
     parser.add_argument("--large-bytes", type=int, default=5_000_000_000, help="of the file that tests the memory")
+    parser.add_argument("--times", type=int, default=5, help="how often each speed is measured")
     parser.add_argument("--scratch", type=Path, help="where the stores are made; none: the system's temporary folder")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -46,56 +49,72 @@ def main() -> None:
 
 
 def shares(scratch: Path, arguments: argparse.Namespace) -> None:
-    """How much of each fine-tune is stored, by learning rate and steps, and how fast."""
+    """How much of each fine-tune is stored, by learning rate and steps, and how fast, at both levels."""
     files = family(arguments.folder)
     shelf = Shelf(scratch)
-    print("\nstored share of a full fine-tune       zstd  planes   store   in MB/s  out MB/s")
     base = shelf.put(files["base"])
+    print(f"\n{'':36} level {QUICK} (the default)      level {SMALL}")
+    print("stored share            zstd  planes   share  in MB/s  out MB/s   share  in MB/s  out MB/s")
     print(
-        f"  {'base':<24} {zstd(files['base']):17.3f} {'':7} {base.share:7.3f} {base.speed:9.0f} {shelf.out(base):9.0f}"
+        f"  {'base':<18} {zstd(files['base']):7.3f} {'':7} {base.share:7.3f} {base.speed:8.0f} {shelf.out(base):9.0f}"
     )
     for name, path in files.items():
         if name.startswith("ft-"):
             with tempfile.TemporaryDirectory(dir=arguments.scratch) as other:
-                alone = Shelf(Path(other)).put(path)
-            kept = shelf.put(path, like=base.digest)
-            line = f"{zstd(path):17.3f} {alone.share:7.3f} {kept.share:7.3f} {kept.speed:9.0f} {shelf.out(kept):9.0f}"
-            print(f"  {name:<24} {line}", flush=True)
+                planes = Shelf(Path(other)).put(path).share
+            line = f"  {name:<18} {zstd(path):7.3f} {planes:7.3f}"
+            for level in (QUICK, SMALL):
+                with tempfile.TemporaryDirectory(dir=arguments.scratch) as other:
+                    fresh = Shelf(Path(other), level)
+                    kept = fresh.put(path, like=fresh.put(files["base"]).digest)
+                    line += f" {kept.share:7.3f} {kept.speed:8.0f} {fresh.out(kept):9.0f}"
+            print(line, flush=True)
 
 
 def family_share(scratch: Path, arguments: argparse.Namespace) -> None:
     """How much of a whole family is stored, against chunks kept once."""
     files = family(arguments.folder)
-    shelf = Shelf(scratch)
-    base = shelf.put(files["base"])
-    for name, path in files.items():
-        if name != "base":
-            shelf.put(path, like=base.digest)
-    logical = sum(path.stat().st_size for path in files.values())
     kinds = {kind: sum(name.startswith(kind) for name in files) for kind in ("ft-", "merged-", "ck-")}
+    logical = sum(path.stat().st_size for path in files.values())
     print(f"\n1 base, {kinds['ft-']} fine-tunes, {kinds['merged-']} merged adapters, {kinds['ck-']} checkpoints")
-    print(f"  logical {logical / 1e9:.2f} GB, stored {shelf.stored() / 1e9:.2f} GB: {shelf.stored() / logical:.3f}")
+    for level in (QUICK, SMALL):
+        shelf = Shelf(scratch / str(level), level)
+        base = shelf.put(files["base"])
+        for name, path in files.items():
+            if name != "base":
+                shelf.put(path, like=base.digest)
+        stored = shelf.stored()
+        print(f"  level {level}: logical {logical / 1e9:.2f} GB, stored {stored / 1e9:.2f} GB: {stored / logical:.3f}")
     print(f"  chunks of 64 KiB kept once: {chunked(list(files.values())) / logical:.3f}")
 
 
 def speed(scratch: Path, arguments: argparse.Namespace) -> None:
-    """In and out, beside ``cp`` and ``sha256sum`` on the same files."""
+    """In and out, beside ``cp`` and ``sha256sum`` on the same files: the median of ``--times``, and the best."""
     files = family(arguments.folder)
-    shelf = Shelf(scratch)
     noise = scratch / "noise"
     with noise.open("wb") as file:
         for _ in range(64):
             file.write(os.urandom(16 << 20))
-    base = shelf.put(files["base"])
     near = files.get("ft-2e-5-50") or next(path for name, path in files.items() if name.startswith("ft-"))
-    print("\nMB/s                                    in      out   cp + sha256sum")
-    for label, path, like in [
-        ("nothing compresses (1 GiB)", noise, None),
-        (f"delta ({near.stem})", near, base.digest),
+    print("\nMB/s, median (best)                        in     read alone    out to disk  cp, fsync, sha256sum")
+    for label, path, like, level in [
+        ("nothing compresses (1 GiB)", noise, None, QUICK),
+        (f"delta ({near.stem})", near, files["base"], QUICK),
+        (f"the same at level {SMALL}", near, files["base"], SMALL),
     ]:
-        kept = shelf.put(path, like=like)
-        print(f"  {label:<32} {kept.speed:8.0f} {shelf.out(kept):8.0f} {plain(path, scratch):10.0f}", flush=True)
-    again = shelf.put(near, like=base.digest)
+        speeds: dict[str, list[float]] = {"in": [], "read": [], "out": [], "plain": []}
+        for number in range(arguments.times):
+            shelf = Shelf(scratch / f"{level}-{path.stem}-{number}", level)
+            kept = shelf.put(path, like=shelf.put(like).digest if like else None)
+            speeds["in"].append(kept.speed)
+            speeds["read"].append(shelf.read(kept))
+            speeds["out"].append(shelf.out(kept))
+            speeds["plain"].append(plain(path, scratch))
+            if number + 1 == arguments.times and like and level == QUICK:
+                again = shelf.put(near, like=shelf.put(like).digest)
+            shutil.rmtree(shelf.folder)
+        told = "  ".join(f"{statistics.median(each):6.0f} ({max(each):.0f})" for each in speeds.values())
+        print(f"  {label:<32} {told}", flush=True)
     print(
         f"  the same once more: {again.packs} packs written, {again.seconds:.2f} s; SHA-256 alone {sha256(near):.2f} s"
     )
@@ -141,12 +160,17 @@ def pass_through(scratch: Path, size: int) -> None:
     began = time.perf_counter()
     blob = shelf.store.put(shelf.tenant_id, pieces(), SAFETENSORS)
     seconds = time.perf_counter() - began
-    after_put = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    after_put = peak_memory()
     for _ in shelf.store.open(shelf.tenant_id, blob.digest):
         pass
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\n{size / 1e9:.0f} GB passed in at {size / MB / seconds:.0f} MB/s")
-    print(f"  memory at most {after_put:.0f} MB, {most:.0f} MB when it was read again")
+    print(f"  memory at most {after_put:.0f} MB, {peak_memory():.0f} MB when it was read again")
+
+
+def peak_memory() -> float:
+    """Most MB that this process had; unlike ``ru_maxrss`` without its parent's."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) / 1000 if found else 0.0
 
 
 class Kept:
@@ -161,7 +185,7 @@ class Kept:
 class Shelf:
     """A store of one tenant in a fresh home."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, level: int = QUICK) -> None:
         from tunery.identity.operations import bootstrap
         from tunery.identity.tables import Tenant
         from tunery.platform.db.migrate import migrate
@@ -179,6 +203,7 @@ class Shelf:
         with ground.database.system_session("a benchmark looks for the local tenant") as session:
             self.tenant_id = session.scalars(sa.select(Tenant.id)).one()
         self.ground, self.store, self.folder = ground, ground.blobs, folder
+        self.store.level = level
 
     def stored(self) -> int:
         """Bytes of all packs on disk."""
@@ -194,6 +219,13 @@ class Shelf:
         blob = self.store.put(self.tenant_id, path, media, like)
         seconds = time.perf_counter() - began
         return Kept(blob.digest, blob.size_bytes, self.stored() - before, seconds, len(self.packs()) - count)
+
+    def read(self, kept: Kept) -> float:
+        """Read, verified; MB/s."""
+        began = time.perf_counter()
+        for _ in self.store.open(self.tenant_id, kept.digest):
+            pass
+        return kept.size / MB / (time.perf_counter() - began)
 
     def out(self, kept: Kept) -> float:
         """Restore to disk, verified; MB/s."""

@@ -72,17 +72,12 @@ def find_lines(ground: Ground, tenant_id: str, entries: Sequence[bytes]) -> dict
 
 def _look_up(ground: Ground, tenant_id: str, indexes: Sequence[str], entries: Sequence[bytes]) -> list[list[int]]:
     def numbers(digest: str) -> list[int]:
-        blobs = ground.blobs
-
-        def read(start: int, length: int) -> bytes:
-            return b"".join(blobs.open(tenant_id, digest, start, length))
-
-        size = blobs.size(tenant_id, digest)
-        if size <= _READ_WHOLE:
-            whole = read(0, size)
-            index = SubjectIndex(lambda start, length: whole[start : start + length], size)
+        file = ground.blobs.look_up(tenant_id, digest)
+        if file.size <= _READ_WHOLE:
+            whole = file.read(0, file.size)
+            index = SubjectIndex(lambda start, length: whole[start : start + length], file.size)
         else:
-            index = SubjectIndex(read, size)
+            index = SubjectIndex(file.read, file.size)
         return sorted({number for entry in entries for number in index.rows(entry)})
 
     with ThreadPoolExecutor(_THREADS) as pool:

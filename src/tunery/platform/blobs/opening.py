@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunery.errors import InvalidInput
-from tunery.platform.blobs.backends import Backend, Patience, bucket_at, open_backend, read_store_config
+from tunery.platform.blobs.backends import Backend, Compression, Patience, bucket_at, open_backend, read_store_config
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.master_keys import MASTER_KEYS, MasterKey, keys_in_environment, keys_in_file
 from tunery.platform.blobs.store import BlobStore
@@ -45,6 +45,7 @@ def open_store(settings: Settings, database: Database) -> BlobStore:
         raise InvalidInput("both TUNERY_STORE_URL and TUNERY_STORE_CONFIG say where bytes lie; keep one of them")
     patience = Patience(settings.store_request_seconds, settings.store_retry_seconds)
     config = read_store_config(settings.store_config) if settings.store_config else None
+    compression = config.compression if config else Compression()
     url = settings.store_url or settings.folder("store", "packs").as_uri()
     keys = open_backend(settings.store_keys_url or settings.folder("store", "keys").as_uri(), patience)
     store = BlobStore(
@@ -52,7 +53,7 @@ def open_store(settings: Settings, database: Database) -> BlobStore:
         config.open(patience) if config else open_backend(url, patience),
         Keyring(keys, master_keys(settings)),
         settings.folder("staging"),
-        compress=config is None or config.compression.enabled,
+        level=compression.level if compression.enabled else 0,
     )
     store.mirror = open_mirror(settings)
     return store

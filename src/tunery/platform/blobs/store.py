@@ -8,6 +8,7 @@ is kept as long as a row of the house names it (``collect``).
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,13 +25,14 @@ from tunery.kit.digests import check_digest
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
 from tunery.platform.blobs.backends.disk import disk_faults
+from tunery.platform.blobs.codecs import QUICK
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.segments import PiecePlace, SegmentReader, pieces_of
 from tunery.platform.blobs.tables import BlobRow
 from tunery.platform.blobs.writing import Wanted, Writing
 from tunery.platform.db import Database
 
-__all__ = ["Blob", "BlobStore"]
+__all__ = ["Blob", "BlobStore", "OpenBlob"]
 
 _PIECE = 1 << 20
 _RUN_BYTES = 16 << 20
@@ -54,17 +56,17 @@ class BlobStore:
         backend: Holds the packs.
         keyring: Holds their keys.
         staging: A private folder of this machine for packs that are being written.
-        compress: Whether new segments are made smaller; what is kept already is read either way.
+        level: How small new segments are made (``codecs``), 0 for not at all; what is kept already is read either way.
     """
 
     def __init__(
-        self, database: Database, backend: Backend, keyring: Keyring, staging: Path, *, compress: bool = True
+        self, database: Database, backend: Backend, keyring: Keyring, staging: Path, *, level: int = QUICK
     ) -> None:
         self.database = database
         self.backend = backend
         self.keyring = keyring
         self.staging = staging
-        self.compress = compress
+        self.level = level
         self.mirror: Backend | None = None
         """Where packs that take over from others must lie as well, before keys of those are destroyed."""
         self.reader = SegmentReader(database, backend, keyring)
@@ -99,7 +101,7 @@ class BlobStore:
             is kept.
         """
         ways = self.database, self.backend, self.keyring, self.staging, self.threads, self._placing
-        writing = Writing(tenant_id, *ways, compress=self.compress)
+        writing = Writing(tenant_id, *ways, level=self.level)
         digest, size = writing.put(_pieces(stream), Wanted(media_type, like, expected_digest, max_bytes, reservation))
         return Blob(digest, size, media_type)
 
@@ -112,6 +114,10 @@ class BlobStore:
         row = self._row(tenant_id, digest)
         end = row.size_bytes if length is None else min(row.size_bytes, start + length)
         return map(bytes, self._range(row, start, end))
+
+    def look_up(self, tenant_id: str, digest: str) -> OpenBlob:
+        """Return a file to be read in many places. Raises: NotFound."""
+        return OpenBlob(self, self._row(tenant_id, digest))
 
     def read(self, tenant_id: str, digest: str) -> bytes:
         """Return all bytes of a (small) file, verified."""
@@ -163,10 +169,14 @@ class BlobStore:
             raise NotFound(f"there are no bytes with the digest {digest} here")
         return row
 
-    def _range(self, row: BlobRow, start: int, end: int) -> Iterator[bytes | memoryview]:
+    def _range(
+        self, row: BlobRow, start: int, end: int, places: Iterable[PiecePlace] | None = None
+    ) -> Iterator[bytes | memoryview]:
+        if places is None:
+            places = pieces_of(self.database, row.tenant_id, row.id, start, end)
         position = start
         try:
-            for piece in self._verified(row, start, end):
+            for piece in self._verified(row.tenant_id, places, start, end):
                 position += len(piece)
                 yield piece
         except IntegrityError as error:
@@ -180,13 +190,15 @@ class BlobStore:
                 f"file {row.digest} ends at byte {position} of {end}: its index is damaged; rebuild it"
             )
 
-    def _verified(self, row: BlobRow, start: int, end: int) -> Iterator[bytes | memoryview]:
+    def _verified(
+        self, tenant_id: str, places: Iterable[PiecePlace], start: int, end: int
+    ) -> Iterator[bytes | memoryview]:
         """Read ahead in threads, and hand out in order."""
         waiting: deque[tuple[list[PiecePlace], Future[list[bytes | memoryview]]]] = deque()
         try:
-            for run in _runs(pieces_of(self.database, row.tenant_id, row.id, start, end)):
+            for run in _runs(places):
                 segments = [place.segment for place in run]
-                waiting.append((run, self.threads.submit(self.reader.contents, row.tenant_id, segments)))
+                waiting.append((run, self.threads.submit(self.reader.contents, tenant_id, segments)))
                 if len(waiting) > _AHEAD:
                     yield from _clipped(*waiting.popleft(), start, end)
             while waiting:
@@ -196,6 +208,31 @@ class BlobStore:
                 future.cancel()
 
 
+class OpenBlob:
+    """A file of the store, its pieces looked up once.
+
+    Attributes:
+        size: Its length in bytes.
+    """
+
+    def __init__(self, store: BlobStore, row: BlobRow) -> None:
+        self.size = row.size_bytes
+        self._store = store
+        self._row = row
+        self._places: list[PiecePlace] = []
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return a stretch of it, verified, as far as it reaches. Raises: NotFound, IntegrityError: as ``open``."""
+        end = min(self.size, start + length)
+        if start >= end:
+            return b""
+        if not self._places:
+            self._places = [*pieces_of(self._store.database, self._row.tenant_id, self._row.id)]
+        first = bisect_right(self._places, start, key=lambda place: place.start) - 1
+        last = bisect_left(self._places, end, key=lambda place: place.start)
+        return b"".join(self._store._range(self._row, start, end, self._places[max(0, first) : last]))
+
+
 def _clipped(
     run: list[PiecePlace], contents: Future[list[bytes | memoryview]], start: int, end: int
 ) -> Iterator[bytes | memoryview]:
@@ -203,7 +240,7 @@ def _clipped(
         yield memoryview(content)[max(0, start - place.start) : end - place.start]
 
 
-def _runs(places: Iterator[PiecePlace]) -> Iterator[list[PiecePlace]]:
+def _runs(places: Iterable[PiecePlace]) -> Iterator[list[PiecePlace]]:
     """Join pieces whose segments lie behind one another in a pack, so that they are read at once."""
     run: list[PiecePlace] = []
     size = 0

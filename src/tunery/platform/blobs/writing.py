@@ -77,7 +77,7 @@ class Writing:
         threads: ThreadPoolExecutor,
         placing: ThreadPoolExecutor,
         *,
-        compress: bool = True,
+        level: int,
     ) -> None:
         self._tenant_id = tenant_id
         self._database = database
@@ -87,7 +87,7 @@ class Writing:
         self._threads = threads
         self._placing = placing
         self._on_its_way: Future[None] | None = None
-        self._compress = compress
+        self._level = level
         self._reader = SegmentReader(database, backend, keyring)
         self._packs: list[PackWriter] = []
         self._open: PackWriter | None = None
@@ -146,11 +146,11 @@ class Writing:
             if name in found:
                 ready.append(_Ready(piece, name, found[name]))
                 continue
-            if not self._compress:
+            if not self._level:
                 ready.append(_Ready(piece, name, None, Encoded("raw", content)))
                 continue
             near = leanable.get(piece.key) if piece.key else None
-            encoded = encode(content, width=piece.width, reference=self._reference(near, piece.size))
+            encoded = encode(content, width=piece.width, reference=self._reference(near, piece.size), level=self._level)
             ready.append(_Ready(piece, name, None, encoded, near if CODECS[encoded.codec].against else None))
         return ready
 

@@ -60,11 +60,11 @@ class _Block(BaseModel):
 
 
 class Compression(_Block):
-    """Whether segments are made smaller; by what is chosen for each segment, whatever ``algorithm`` says."""
+    """Whether segments are made smaller, and how small; by what is chosen for each, whatever ``algorithm`` says."""
 
     enabled: bool = True
     algorithm: Literal["gzip", "zstd"] = "zstd"
-    level: int = Field(6, ge=1, le=22)
+    level: int = Field(3, ge=1, le=22)
 
 
 class Backup(_Block):
