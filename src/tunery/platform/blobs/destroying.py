@@ -14,6 +14,7 @@ from tunery.kit.clock import now
 from tunery.platform.blobs.checking import files_of
 from tunery.platform.blobs.collecting import orphans_of
 from tunery.platform.blobs.emptying import SurvivorsDamaged, doom_orphans, empty_packs, finish_doomed
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.packs import read_footer
 from tunery.platform.blobs.references import names_of
 from tunery.platform.blobs.store import BlobStore
@@ -139,10 +140,16 @@ def _planned(store: BlobStore, tenant_id: str, digests: Collection[str], lost: s
             raise NotFound(f"there are no bytes with the digest {missing[0]} here; nothing was destroyed")
         rows = [row for row in rows if row.digest not in spared]
         ids = {row.id for row in rows}
-        lost |= {*session.scalars(sa.select(Segment.number).where(Segment.reference_number.in_(lost)))}
+        leaning = sa.select(Segment.number)
+        for part in in_parts([*lost]):
+            lost |= {*session.scalars(leaning.where(Segment.reference_number.in_(part)))}
         holding = sa.select(BlobRow.id, BlobRow.digest).join(Piece, Piece.blob_id == BlobRow.id)
-        given_up = session.execute(holding.where(Piece.segment_number.in_(lost), BlobRow.id.not_in(ids)))
-        lost_files = {blob_id: digest for blob_id, digest in given_up}
+        lost_files = {
+            blob_id: digest
+            for part in in_parts(lost)
+            for blob_id, digest in session.execute(holding.where(Piece.segment_number.in_(part)))
+            if blob_id not in ids
+        }
         only = _only_in(session, ids, lost_files.keys(), lost)
     numbers, hashes = {one.number for one in only}, {one.hash for one in only}
     packs = {row.pack_id for row in rows} | {one.pack_id for one in only}
@@ -215,5 +222,7 @@ def _only_in(
     theirs = sa.select(Piece.segment_number).where(Piece.blob_id.in_(blob_ids))
     others = sa.select(Piece.segment_number).where(Piece.blob_id.not_in([*blob_ids, *lost_files]))
     only = sa.select(Segment.number, Segment.hash, Segment.pack_id)
-    alone = sa.and_(Segment.number.in_(theirs), Segment.number.not_in(others))
-    return [*session.execute(only.where(sa.or_(alone, Segment.number.in_(lost))))]
+    found = {*session.execute(only.where(Segment.number.in_(theirs), Segment.number.not_in(others)))}
+    for part in in_parts(lost):
+        found |= {*session.execute(only.where(Segment.number.in_(part)))}
+    return [*found]
