@@ -200,7 +200,7 @@ def _bodies(things: Things) -> dict[str, dict[str, Any]]:
         "models.update_version": {"changelog": "taken"},
         "models.promote": {"toStage": "deprecated"},
         "gates.check": {"version": things.version_id},
-        "subjects.decide": {"versionId": things.version_id, "decision": "exception", "note": "taken by a stranger"},
+        "subjects.decide": {"version": things.version_id, "decision": "exception", "note": "taken by a stranger"},
     }
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -52,7 +50,7 @@ from tunery.subjects import operations
 from tunery.subjects.jobs import erase_subject
 from tunery.subjects.operations import decide, get_erasure, start_erasure
 from tunery.subjects.schemas import Decision, EraseWish, Trace
-from tunery.training.consumed import consumed_bits
+from tunery.training.consumed import consumed_bits, pack_bits
 from tunery.training.operations import create_run
 from tunery.training.runs import _keep
 from tunery.training.tables import TrainingRun
@@ -78,7 +76,7 @@ def erased(ground: Ground, actor: Actor, identifier: str) -> dict[str, Any]:
 def model_of(ground: Ground, actor: Actor, version: DatasetVersion, consumed: set[str] | None, name: str) -> str:
     """A run that took in these rows of a dataset version (None: it cannot tell), and the model that came of it."""
     bits = [row.row_id in (consumed or set()) for row in rows_of(ground, version)]
-    packed = zlib.compress(np.packbits(bits, bitorder="little").tobytes())
+    packed = pack_bits(bits)
     with ground.database.session(actor.tenant_id) as session:
         model = Model(id=new_id(), name=name, kind="fine_tuned", created_by=actor.name)
         base = ModelVersion(id=new_id(), model=model, version="0.1.0", kind="base", **_made(actor))
@@ -195,7 +193,7 @@ def test_the_certificate_is_signed_and_says_what_was_reached(ground: Ground, act
 def test_a_model_that_learned_erased_rows_waits_for_a_persons_decision(ground: Ground, actor: Actor) -> None:
     version = imported(ground, actor, people(10), **WHOLE)
     ids = [*contents(ground, version)]
-    learned = model_of(ground, actor, version, {*ids}, "learned")
+    model_of(ground, actor, version, {*ids}, "learned")
     model_of(ground, actor, version, {ids[5]}, "innocent")
     erasure = erased(ground, actor, "p3@example.com")["erasure"]
 
@@ -207,7 +205,7 @@ def test_a_model_that_learned_erased_rows_waits_for_a_persons_decision(ground: G
         promoted("learned")
     with pytest.raises(Refused, match="no gate has judged"):  # so far comes only who is not on hold
         promoted("innocent")
-    wish = Decision(version_id=learned, decision="exception", note="the row is one of public record")
+    wish = Decision(version="learned:1.0.0", decision="exception", note="the row is one of public record")
     with ground.database.session(actor.tenant_id) as session:
         decide(session, actor, erasure, wish)
         with pytest.raises(Refused, match="was decided"):

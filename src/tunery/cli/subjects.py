@@ -72,10 +72,12 @@ def certificate(erasure: Erasure) -> Output:
     return Output(envelope, shown.shown, [*_reached(predicate), Text(plain_text("\n".join(not_reached)))])
 
 
-@noun.command("decide", example="tunery subjects decide ERASURE MODEL_VERSION --decision retrain --note 'run of May'")
+@noun.command("decide", example="tunery subjects decide ERASURE chat:1.0.0 --decision retrain --note 'run of May'")
 def decide(
     erasure: Erasure,
-    version: Annotated[str, typer.Argument(metavar="MODEL_VERSION", help="Id of the model version on hold.")],
+    version: Annotated[
+        str, typer.Argument(metavar="MODEL_VERSION", help="The model version on hold, such as chat:1.0.0, or its id.")
+    ],
     decision: Annotated[str, typer.Option(help="retrain, retire or exception.")],
     note: Annotated[str, typer.Option(help="Why, for the record.")],
 ) -> Output:
@@ -101,7 +103,7 @@ def _reached(predicate: dict[str, Any]) -> list[RenderableType]:
     ]
     decide = f"tunery subjects decide {predicate['erasure']}"
     held = [
-        f"{model['name']} is on hold: {decide} {model['id']} --decision retrain --note '...'"
+        f"{model['name']} is on hold: {decide} {model['name']} --decision retrain --note '...'"
         for model in reached["models"]
     ]
     return [part for part in parts if part is not None] + [Text(plain_text(line)) for line in held]

@@ -41,15 +41,15 @@ class Subjects(Noun):
         """Show the signed certificate of an erasure, a DSSE envelope."""
         return dict(self._get(path_of("subjects", "erasures", erasure_id, "certificate")))
 
-    def decide(self, erasure_id: str, version_id: str, decision: str, *, note: str) -> HoldView:
+    def decide(self, erasure_id: str, version: str, decision: str, *, note: str) -> HoldView:
         """Decide what becomes of a model that learned from erased rows.
 
         Args:
             erasure_id: The erasure that put it on hold.
-            version_id: The model version's id.
+            version: The model version, such as ``chat:1.0.0``, or its id.
             decision: ``retrain``, ``retire`` or ``exception``.
             note: Why, for the record.
         """
         path = path_of("subjects", "erasures", erasure_id, "decision")
-        wish = Decision.model_validate({"version_id": version_id, "decision": decision, "note": note})
+        wish = Decision.model_validate({"version": version, "decision": decision, "note": note})
         return view(HoldView, self._send("POST", path, wish))

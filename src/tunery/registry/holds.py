@@ -72,9 +72,10 @@ def why_held(session: TenantSession, version: ModelVersion) -> str | None:
     held = sa.select(ModelHold).where(ModelHold.version_id == version.id, _STANDS)
     for hold in session.scalars(held.order_by(ModelHold.id)):
         if hold.decision is None:
+            command = f"tunery subjects decide {hold.cause.rpartition('/')[2]} {version.reference}"
             return (
-                f"{version.reference} is on hold: {hold.reason}. Decide with `tunery subjects decide "
-                f"{hold.cause.rpartition('/')[2]} {version.id} --decision retrain --note '...'` (or retire, exception)"
+                f"{version.reference} is on hold: {hold.reason}. Decide with "
+                f"`{command} --decision retrain --note '...'` (or retire, exception)"
             )
         return f"{version.reference} is to {hold.decision}, as {hold.decided_by} decided: {hold.note}"
     return None

@@ -13,11 +13,11 @@ from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, entries_for
 from tunery.errors import NotFound, RateLimited, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
-from tunery.kit.ids import parse_id
 from tunery.platform.db import Page, TenantSession, page_of, row_of
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job, enqueue_job
 from tunery.registry.holds import decide_hold
+from tunery.registry.operations import resolve_version
 from tunery.registry.tables import ModelHold
 from tunery.subjects.schemas import Decision, EraseWish, Trace
 from tunery.subjects.tables import Erasure
@@ -69,13 +69,12 @@ def get_erasure(session: TenantSession, erasure_id: str) -> Erasure:
 def decide(session: TenantSession, actor: Actor, erasure_id: str, wish: Decision) -> ModelHold:
     """Decide what becomes of a model on hold. Raises: NotFound: it is not on hold by this. Refused: it is decided."""
     get_erasure(session, erasure_id)
-    if parse_id(wish.version_id) is None:
-        raise NotFound(f"{wish.version_id[:80]!r} is no id of a model version; the certificate lists those on hold")
+    version = resolve_version(session, wish.version, gone=True)
     hold = session.scalars(
-        sa.select(ModelHold).where(ModelHold.cause == f"erasures/{erasure_id}", ModelHold.version_id == wish.version_id)
+        sa.select(ModelHold).where(ModelHold.cause == f"erasures/{erasure_id}", ModelHold.version_id == version.id)
     ).one_or_none()
     if hold is None:
-        raise NotFound(f"the model version {wish.version_id[:80]!r} is not on hold by this erasure")
+        raise NotFound(f"{version.reference} is not on hold by this erasure; its certificate lists those that are")
     if hold.decision is not None:
         raise Refused(f"this was decided by {hold.decided_by}: {hold.decision}")
     return decide_hold(session, actor, hold, wish.decision, wish.note)

@@ -104,7 +104,7 @@ class HoldView(Camel):
 class Decision(Camel):
     """What becomes of a model that learned from erased rows."""
 
-    version_id: str = Field(max_length=200, description="Id of the model version on hold.")
+    version: str = Field(max_length=300, description="The model version on hold, such as `chat:1.0.0`, or its id.")
     decision: Literal["retrain", "retire", "exception"] = Field(
         description="`retrain` it without the rows, `retire` it, or keep it with a documented `exception`."
     )
