@@ -29,11 +29,16 @@ def test_a_digest_is_new_once_and_keeps_its_number(kinds: int, count: int, rng: 
     ends = [bytes(16), b"\xff" * 16, b"\0" * 15 + b"\1"]
     known = [*ends, *(rng.randbytes(16) for _ in range(kinds))]
     expected: dict[bytes, int] = {}
-    some = Seen()
-    for number in range(count):
-        digest = rng.choice(known)
-        assert some.add(digest, number) == (digest not in expected)
-        expected.setdefault(digest, number)
+    some, number = Seen(), 0
+    while number < count:
+        digests = rng.choices(known, k=rng.choice([1, 3, 30]))
+        numbers = [*range(number, number + len(digests))]
+        new = [some.add(*each) for each in zip(digests, numbers, strict=True)] if number % 2 else None
+        assert (new or some.add_all(digests, numbers)) == [
+            digest not in expected and expected.setdefault(digest, at) == at
+            for digest, at in zip(digests, numbers, strict=True)
+        ]
+        number += len(digests)
     assert [some.number(digest) for digest in known] == [expected.get(digest) for digest in known]
 
 

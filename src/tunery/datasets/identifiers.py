@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 from tunery.datasets.pii import DETECTORS, Detector
@@ -50,6 +50,9 @@ _CLASSES = ("EMAIL", "PHONE", "IP_ADDRESS", "CRYPTO_ADDRESS")
 _ABOUT_NOBODY = frozenset({"DATE_OF_BIRTH", "URL_CREDENTIALS"})
 _REGIONS = ("US", "GB", "DE", "FR", "IN", "BR")
 
+_SHORT = 24
+"""Shorter texts, such as names of columns and labels, come again and again."""
+
 Identifier: TypeAlias = tuple[str, str]
 """Its class, and how it is written."""
 
@@ -75,10 +78,8 @@ class Identifiers:
         """Return the identifiers in a text that is no row."""
         return {*self._found(text)}
 
-    def _found(self, text: str) -> Iterator[Identifier]:
-        for found in _patterns().find(text):
-            if found.kind not in _ABOUT_NOBODY:
-                yield found.kind if found.kind in _CLASSES else _NUMBER, text[found.start : found.end]
+    def _found(self, text: str) -> Iterable[Identifier]:
+        return _found_again(text) if len(text) < _SHORT else _found(text)
 
 
 def entries_of(
@@ -151,6 +152,17 @@ the list of the forgotten may hold an entry of its."""
 def _entry(secret: TenantSecret, version: int, kind: str, spelling: str) -> bytes:
     head = secret.version.to_bytes(2, "big") + version.to_bytes(2, "big")
     return head + hmac.digest(secret.key, f"{kind}\0{spelling}".encode("utf-8", "surrogatepass"), "sha256")[:16]
+
+
+def _found(text: str) -> tuple[Identifier, ...]:
+    return tuple(
+        (found.kind if found.kind in _CLASSES else _NUMBER, text[found.start : found.end])
+        for found in _patterns().find(text)
+        if found.kind not in _ABOUT_NOBODY
+    )
+
+
+_found_again = lru_cache(4096)(_found)
 
 
 @cache

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from hashlib import sha256
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
@@ -93,6 +93,14 @@ class PackedRows:
         ids = _joined([row_id.encode() for row_id in row_ids], pa.string())
         return PackedRows(self.batch.set_column(0, self.batch.schema.field(0), ids))
 
+    @property
+    def learned(self) -> list[bytes]:
+        """Digests of what a model would learn from them."""
+        column = self.batch["learned"]
+        size, first = column.type.byte_width, column.offset
+        data = column.buffers()[1].to_pybytes() if len(column) else b""
+        return [data[place * size : (place + 1) * size] for place in range(first, first + len(column))]
+
     def column(self, name: str) -> list[Any]:
         """Return one of their columns."""
         return cast("list[Any]", self.batch[name].to_pylist())
@@ -129,8 +137,8 @@ def content_digest(row: Row, shape: Shape) -> bytes:
     if isinstance(row, PackedRow):
         return row.learned
     content = content_of(shape, row.values)
-    texts = all(isinstance(part, str) for part in content)
-    told = "".join(f"{len(part)} {part}" for part in content).encode() if texts else canonical_json(content)
+    texts = all([isinstance(part, str) for part in content])
+    told = "".join([f"{len(part)} {part}" for part in content]).encode() if texts else canonical_json(content)
     return blake3(told).digest(16)
 
 
@@ -144,19 +152,32 @@ def packed(rows: Iterable[Row], shape: Shape, contents: Iterable[bytes] | None =
     """
     import pyarrow as pa
 
-    if contents is None:
-        made = [row if isinstance(row, PackedRow) else _packed(row, shape, canonical_json(row.values)) for row in rows]
-    else:
-        made = [_packed(row, shape, content) for row, content in zip(rows, contents, strict=True)]
-    ids, lines, found, hashes, learned, entries = zip(*made, strict=True) if made else ((),) * len(PackedRow._fields)
-    row_ids, content = (_joined([text.encode() for text in column], pa.string()) for column in (ids, found))
-    numbers = pa.Array.from_buffers(pa.int64(), len(made), [None, pa.py_buffer(array("q", lines))])
+    found = [*rows]
+    written = [_written(row) for row in found] if contents is None else [*contents]
     digests = (
-        pa.Array.from_buffers(pa.binary(size), len(made), [None, pa.py_buffer(b"".join(column))])
-        for size, column in ((32, hashes), (16, learned))
+        (
+            32,
+            [
+                row.row_hash if isinstance(row, PackedRow) else sha256(c).digest()
+                for row, c in zip(found, written, strict=True)
+            ],
+        ),
+        (16, [content_digest(row, shape) for row in found]),
     )
-    arrays = [row_ids, numbers, content, *digests, _joined(entries, pa.binary())]
+    arrays = [
+        _joined([row.row_id.encode() for row in found], pa.string()),
+        pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(array("q", [row.line for row in found]))]),
+        _joined(written, pa.string()),
+        *(pa.Array.from_buffers(pa.binary(n), len(found), [None, pa.py_buffer(b"".join(d))]) for n, d in digests),
+        _joined(
+            [row.entries if isinstance(row, PackedRow) else bytes.fromhex(row.subjects) for row in found], pa.binary()
+        ),
+    ]
     return PackedRows(pa.record_batch(arrays, schema=_schema()))
+
+
+def _written(row: Row | PackedRow) -> bytes:
+    return row.content.encode() if isinstance(row, PackedRow) else canonical_json(row.values)
 
 
 def _joined(parts: Sequence[bytes], kind: pa.DataType) -> pa.Array:
@@ -165,11 +186,6 @@ def _joined(parts: Sequence[bytes], kind: pa.DataType) -> pa.Array:
 
     ends = array("i", accumulate(map(len, parts), initial=0))
     return pa.Array.from_buffers(kind, len(parts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(parts))])
-
-
-def _packed(row: Row, shape: Shape, content: bytes) -> PackedRow:
-    row_hash, learned = hashlib.sha256(content).digest(), content_digest(row, shape)
-    return PackedRow(row.row_id, row.line, content.decode(), row_hash, learned, bytes.fromhex(row.subjects))
 
 
 def _unpickled(data: bytes) -> PackedRows:

@@ -116,7 +116,7 @@ class Reading:
         for read in workers.map(task, _noted(pieces, ahead)):
             piece = ahead.popleft()
             stands = not self.shaper.mixed and all(found.shape == shape for found, _, _ in read.sightings)
-            if stands and not self._ids.knows(read.rows.column("row_id")):
+            if stands and not (self._options.key and self._ids.knows(read.rows.column("row_id"))):
                 yield self._taken(read, piece)
             else:
                 yield from self._usable(self._records(piece))
@@ -134,7 +134,7 @@ class Reading:
         for row in read.refused:
             self._quarantine.refuse(row)
         ids, lines = read.rows.column("row_id"), read.rows.column("line")
-        again = [place for place, named in enumerate(zip(ids, lines, strict=True)) if not self._ids.take(*named)]
+        again = [place for place, new in enumerate(self._ids.take(ids, lines)) if not new]
         if not again:
             return read.rows
         contents, source = read.rows.batch["content"], piece.data.split(b"\n")
@@ -223,11 +223,10 @@ def _records_of(piece: _Piece, format_name: str, max_row_bytes: int, quarantine:
     # Only the file's first line may begin with a mark, or show that it is no text.
     data, before = (piece.data, 0) if before == 0 else (b"\n" + piece.data, before - 1)
     for found in IMPORTERS.get(format_name)(io.BytesIO(data), max_row_bytes):
-        found = found._replace(line=found.line + before)
         if isinstance(found, Malformed):
-            quarantine.refuse(found)
+            quarantine.refuse(found._replace(line=found.line + before))
         else:
-            yield found
+            yield Record(found.line + before, found.values)
 
 
 def _pieces(file: BinaryIO, max_row_bytes: int) -> Iterator[_Piece]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,15 @@ class RowIds:
         """Tell whether rows are named by a key, and any of these came before."""
         return self._key is not None and any(self._seen.number(self._digest(key)) is not None for key in keys)
 
-    def take(self, row_id: str, line: int) -> bool:
-        """Name a row as another process did, which knew a part of the file only; false: the id was given before."""
-        new = self._seen.add(bytes.fromhex(row_id) if self._key is None else self._digest(row_id), line)
-        self.count += new
+    def take(self, row_ids: Sequence[str], lines: Sequence[int]) -> list[bool]:
+        """Name rows as another process did, which knew a part of the file only; false: the id was given before."""
+        if self._key is None:
+            data = bytes.fromhex("".join(row_ids))
+            digests = [data[start : start + DIGEST_BYTES] for start in range(0, len(data), DIGEST_BYTES)]
+        else:
+            digests = [*map(self._digest, row_ids)]
+        new = self._seen.add_all(digests, lines)
+        self.count += sum(new)
         return new
 
     def name(self, values: dict[str, Any], line: int) -> str:
@@ -84,8 +89,8 @@ class RowIds:
             self.count += 1
             return row_id
         self.content = canonical_json(values)
-        row_id = _digest_of(self.content, 0).hex()
-        return row_id if self.take(row_id, line) else self.name_copy(self.content, line)
+        digest = _digest_of(self.content, 0)
+        return digest.hex() if self._is_new(digest, line) else self.name_copy(self.content, line)
 
     def name_copy(self, content: bytes, line: int) -> str:
         """Return the id of a row whose content came before: of the first copy that has none."""
@@ -102,6 +107,11 @@ class RowIds:
         self._seen.add(digest, line)
         self.count += 1
         return digest.hex()
+
+    def _is_new(self, digest: bytes, line: int) -> bool:
+        new = self._seen.add(digest, line)
+        self.count += new
+        return new
 
     def _digest(self, row_id: str) -> bytes:
         if self._key is None and _BY_CONTENT.fullmatch(row_id):
@@ -127,10 +137,9 @@ class RowIds:
 class PieceIds(RowIds):
     """Names the rows of a piece of a file: each by its content as if it were the first, or by its key."""
 
-    def take(self, row_id: str, line: int) -> bool:
-        """Count a row; who knows the whole file tells whether it came before."""
+    def _is_new(self, digest: bytes, line: int) -> bool:
         self.count += 1
-        return True
+        return True  # who knows the whole file tells whether it came before
 
 
 def _digest_of(content: bytes, copy: int) -> bytes:

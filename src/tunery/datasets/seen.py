@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import tempfile
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 __all__ = ["DIGEST_BYTES", "Seen"]
 
@@ -48,6 +49,19 @@ class Seen:
             self._put_down()
         return True
 
+    def add_all(self, digests: Sequence[bytes], numbers: Iterable[int] | None = None) -> list[bool]:
+        """Note digests in order, each with its number; tell of each what ``add`` tells."""
+        filed = self._each_may_have(digests) if self._files else repeat(False)
+        held, told = self._held, []
+        for digest, number, may_have in zip(digests, numbers or repeat(0), filed, strict=False):
+            new = digest not in held and not (may_have and self.number(digest) is not None)
+            if new:
+                held[digest] = number
+            told.append(new)
+        if len(held) >= _HELD:
+            self._put_down()
+        return told
+
     def number(self, digest: bytes) -> int | None:
         """Return the number that a digest came with; None: it did not come."""
         number = self._held.get(digest)
@@ -60,16 +74,25 @@ class Seen:
         bits = self._filter
         return bool(bits[one & _PLACE] >> (one >> 29) & bits[other & _PLACE] >> (other >> 29) & 1)
 
+    def _each_may_have(self, digests: Sequence[bytes]) -> Iterable[bool]:
+        import numpy as np
+
+        heads = _heads(digests)
+        bits = np.frombuffer(self._filter, np.uint8)[heads & _PLACE] >> (heads >> 29) & 1
+        return bits.all(axis=1).tolist()  # type: ignore[no-any-return]
+
     def _put_down(self) -> None:
         import numpy as np
 
         self._filter = self._filter or bytearray(_PLACE + 1)
-        records = b"".join(digest + number.to_bytes(8, "big") for digest, number in self._held.items())
-        heads = np.frombuffer(records, "<u4").reshape(-1, _RECORD // 4)[:, :2]
+        heads = _heads(self._held)
+        records = np.empty((len(heads), _RECORD // 8), ">u8")
+        records[:, :2] = np.frombuffer(b"".join(self._held), ">u8").reshape(-1, 2)
+        records[:, 2] = [*self._held.values()]
         np.bitwise_or.at(
             np.frombuffer(self._filter, np.uint8), heads & _PLACE, np.left_shift(1, heads >> 29).astype(np.uint8)
         )
-        self._files.insert(0, _Sorted(self._folder, iter([records])))
+        self._files.insert(0, _Sorted(self._folder, iter([records.tobytes()])))
         self._held.clear()
         if len(self._files) > _FILES:
             self._files = [_Sorted(self._folder, _merged(self._files))]
@@ -112,6 +135,13 @@ class _Sorted:
     def place(self, digest: bytes) -> int:
         """Return how many of its digests are less than this one."""
         return bisect_left(range(self.count), digest, key=lambda number: self.read(number, number + 1)[:DIGEST_BYTES])
+
+
+def _heads(digests: Iterable[bytes]) -> Any:
+    """Return the two halves of the first eight bytes of each."""
+    import numpy as np
+
+    return np.frombuffer(b"".join(digests), "<u4").reshape(-1, DIGEST_BYTES // 4)[:, :2]
 
 
 def _merged(files: list[_Sorted]) -> Iterator[bytes]:

@@ -87,11 +87,13 @@ class SubjectWatch:
 
     def row(self, values: dict[str, Any], line: int) -> str | None:
         """Note a row; return its entries in hex, one behind the other, or None if it is to be left out."""
-        found = self._identifiers.in_row(values) if self._looks else set()
+        if not self._looks:
+            return ""
+        found = self._identifiers.in_row(values)
         if self._forgot(found):
             self.passed_over += 1
             return None
-        return b"".join(self._noted(found, line)).hex()
+        return b"".join(self._noted(found, line)).hex() if found else ""
 
     def refused(self, row: Malformed) -> Malformed:
         """Note a piece that is no row, as far as its text is kept; of one about the forgotten no text is."""

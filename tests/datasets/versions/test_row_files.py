@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunery.datasets.versions import digests, row_files
-from tunery.datasets.versions.digests import digest_of_pairs
+from tunery.datasets.versions.digests import digest_of_rows
 from tunery.datasets.versions.row_files import StoredRow, read_batches, rows_in, write_row_files
 from tunery.errors import IntegrityError
 
@@ -57,6 +59,19 @@ def hashed(rows: dict[str, str]) -> list[tuple[str, bytes]]:
     return [(row_id, hashlib.sha256(content.encode()).digest()) for row_id, content in rows.items()]
 
 
+def digest_of(pairs: list[tuple[str, bytes]], size: int = 3) -> str:
+    """The digest of rows that come some at a time."""
+    schema = pa.schema([("row_id", pa.string()), ("row_hash", pa.binary(32))])
+    parts = (pairs[start : start + size] for start in range(0, len(pairs), size))
+    return digest_of_rows(pa.record_batch([*zip(*part, strict=True)], schema=schema) for part in parts)
+
+
+def told(pairs: list[tuple[str, bytes]]) -> str:
+    """The same as its definition says it."""
+    lines = [json.dumps([i, h.hex()], separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for i, h in pairs]
+    return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.dictionaries(st.text(max_size=4), st.text(max_size=4), min_size=1, max_size=8), st.randoms(use_true_random=False)
@@ -65,19 +80,16 @@ def test_the_digest_is_of_ids_and_rows_whatever_their_order(values: dict[str, st
     pairs = hashed(values)
     shuffled = [*pairs]
     rng.shuffle(shuffled)
-    assert digest_of_pairs(pairs) == digest_of_pairs(shuffled)
+    assert digest_of(pairs) == digest_of(shuffled) == told(pairs)
     first, *rest = pairs
-    assert digest_of_pairs([(first[0], bytes(32)), *rest]) != digest_of_pairs(pairs) != digest_of_pairs(rest)
+    assert digest_of([(first[0], bytes(32)), *rest]) != digest_of(pairs) != digest_of(rest)
 
 
-def test_the_digest_is_the_same_where_the_lines_are_merged_from_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = hashed({f"r{i}": str(i) for i in range(1000)})
-    at_once = digest_of_pairs(pairs)
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_the_digest_is_the_same_where_the_lines_are_merged_from_the_disk(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    pairs = hashed({f"{'é' * (i % 2)}r{i % 97}-{i}": str(i) for i in range(1000)})
     monkeypatch.setattr(digests, "_RUN", 64)
-    assert digest_of_pairs(reversed(pairs)) == at_once
-
-
-def test_the_digest_is_told_by_hand() -> None:
-    row_hash = hashlib.sha256(b"{}").digest()
-    line = f'["a","{row_hash.hex()}"]\n'.encode()
-    assert digest_of_pairs([("a", row_hash)]) == hashlib.sha256(line).hexdigest()
+    monkeypatch.setattr(digests, "_BLOCK", block)
+    assert digest_of(pairs[::-1], 10) == told(pairs)

@@ -41,15 +41,18 @@ class Deduplicate(SanitizeStep):
         seen = Seen(self._scratch)
         for chunk in chunks:
             if isinstance(chunk, PackedRows):
-                ids, digests = chunk.column("row_id"), chunk.column("learned")
+                first = seen.add_all(chunk.learned)
             else:
-                ids, digests = [row.row_id for row in chunk], [content_digest(row, shape) for row in chunk]
-            first = [seen.add(digest) for digest in digests]
+                first = seen.add_all([content_digest(row, shape) for row in chunk])
             if all(first):
                 yield chunk
+                continue
+            if isinstance(chunk, PackedRows):
+                tally.count_named(chunk.where([*map(not_, first)]).column("row_id"))
+                yield chunk.where(first)
             else:
-                tally.count_named([*compress(ids, map(not_, first))])
-                yield chunk.where(first) if isinstance(chunk, PackedRows) else [*compress(chunk, first)]
+                tally.count_named([row.row_id for row in compress(chunk, map(not_, first))])
+                yield [*compress(chunk, first)]
 
     def describe(self) -> str:
         return "Removed exact duplicates, the first of each kept"

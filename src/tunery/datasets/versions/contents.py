@@ -18,7 +18,7 @@ from tunery.platform.ground import Ground
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["batches_of", "files_of", "log_of", "pairs_of", "read_rows"]
+__all__ = ["batches_of", "files_of", "log_of", "read_rows"]
 
 
 def log_of(ground: Ground, tenant_id: str, dataset_id: str) -> DeltaLog:
@@ -70,9 +70,3 @@ def batches_of(
     """Yield the batches of files in the store, only these columns of them. Raises: IntegrityError."""
     for file in files:
         yield from read_batches(StoredFile(ground.blobs, tenant_id, file.digest), file.digest, columns)
-
-
-def pairs_of(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, bytes]]:
-    """Yield the row id and row hash of each row."""
-    for batch in batches:
-        yield from zip(batch["row_id"].to_pylist(), batch["row_hash"].to_pylist(), strict=True)

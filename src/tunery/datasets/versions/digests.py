@@ -3,46 +3,104 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
 
 from tunery.kit.digests import canonical_json
 
-__all__ = ["digest_of_pairs"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["digest_of_rows"]
 
 _RUN = 500_000
+_BLOCK = 8_192
 
 
-def digest_of_pairs(pairs: Iterable[tuple[str, bytes]]) -> str:
+def digest_of_rows(batches: Iterable[pa.RecordBatch]) -> str:
     """Return SHA-256 over the sorted lines ``[row id, SHA-256 of the row in hex]``, each canonical JSON.
 
     Half a million lines are sorted in memory, more are merged from sorted runs on the disk.
+
+    Args:
+        batches: Rows with the columns ``row_id`` and ``row_hash``.
     """
     hasher = hashlib.sha256()
     with ExitStack() as stack:
-        for line in heapq.merge(*_runs(pairs, stack)):
-            hasher.update(line)
+        for lines in _merged([*_runs(batches, stack)]):
+            _, bounds, data = lines.buffers()
+            ends = memoryview(bounds).cast("i")[lines.offset : lines.offset + len(lines) + 1]
+            hasher.update(memoryview(data)[ends[0] : ends[-1]])
     return hasher.hexdigest()
 
 
-def _runs(pairs: Iterable[tuple[str, bytes]], stack: ExitStack) -> list[Iterable[bytes]]:
-    runs: list[Iterable[bytes]] = []
-    lines: list[bytes] = []
-    for row_id, row_hash in pairs:
-        if len(lines) == _RUN:
-            runs.append(_spilled(sorted(lines), stack))
-            lines = []
-        plain = row_id.isascii() and row_id.isalnum()  # needs no escape, as most ids
-        lines.append(
-            f'["{row_id}","{row_hash.hex()}"]\n'.encode() if plain else canonical_json([row_id, row_hash.hex()]) + b"\n"
-        )
-    return [*runs, sorted(lines)]
+def _runs(batches: Iterable[pa.RecordBatch], stack: ExitStack) -> Iterator[Iterator[pa.Array]]:
+    """Yield the lines of some rows after the other's, each run in order and some lines at a time."""
+    held: list[pa.Array] = []
+    count = 0
+    for batch in batches:
+        if count + len(batch) > _RUN and held:
+            yield _spilled(_in_order(held), stack)
+            held, count = [], 0
+        held.append(_lines(batch))
+        count += len(batch)
+    if held:
+        yield iter([_in_order(held)])
 
 
-def _spilled(lines: list[bytes], stack: ExitStack) -> Iterator[bytes]:
+def _lines(batch: pa.RecordBatch) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids, count = batch["row_id"], len(batch)
+    first = batch["row_hash"].offset * 32
+    hashes = batch["row_hash"].buffers()[1].to_pybytes()[first : first + 32 * count].hex() if count else ""
+    if not pc.all(pc.match_substring_regex(ids, "^[0-9A-Za-z]+$"), min_count=0).as_py():  # some need an escape
+        pairs = zip(ids.to_pylist(), (hashes[start : start + 64] for start in range(0, 64 * count, 64)), strict=True)
+        return pa.array([canonical_json([*pair]) + b"\n" for pair in pairs], pa.binary())
+    fixed = pa.Array.from_buffers(pa.binary(64), count, [None, pa.py_buffer(hashes.encode())]).cast(pa.binary())
+    parts = [pa.scalar(part, pa.binary()) for part in (b'["', b'","', b'"]\n', b"")]
+    return pc.binary_join_element_wise(parts[0], ids.cast(pa.binary()), parts[1], fixed, parts[2], parts[3])
+
+
+def _in_order(arrays: list[pa.Array]) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lines = pa.concat_arrays(arrays)
+    return lines.take(pc.array_sort_indices(lines))
+
+
+def _spilled(lines: pa.Array, stack: ExitStack) -> Iterator[pa.Array]:
+    import pyarrow as pa
+
     file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 the stack closes it
-    file.writelines(lines)
+    batch = pa.record_batch([lines], ["line"])
+    with pa.ipc.new_stream(file, batch.schema) as writer:
+        for start in range(0, len(batch), _BLOCK):
+            writer.write_batch(batch.slice(start, _BLOCK))
     file.seek(0)
-    return iter(file)
+    return (block["line"] for block in pa.ipc.open_stream(file))
+
+
+def _merged(runs: list[Iterator[pa.Array]]) -> Iterator[pa.Array]:
+    """Yield the lines of all runs in order: each time those up to the least last line that is at hand."""
+    import pyarrow.compute as pc
+
+    heads = [(run, head) for run in runs if (head := next(run, None)) is not None]
+    while len(heads) > 1:
+        bound = min(head[-1].as_py() for _, head in heads)
+        passed, left = [], []
+        for run, head in heads:
+            count = cast("int", pc.sum(pc.less_equal(head, bound)).as_py())
+            passed.append(head.slice(0, count))
+            rest: Any = head.slice(count) if count < len(head) else next(run, None)
+            if rest is not None:
+                left.append((run, rest))
+        heads = left
+        yield _in_order(passed)
+    for run, head in heads:
+        yield head
+        yield from run

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from tunery.datasets.tables import DatasetFile, DatasetVersion, DatasetVersionFile
-from tunery.datasets.versions.contents import batches_of, log_of, pairs_of
-from tunery.datasets.versions.digests import digest_of_pairs
+from tunery.datasets.versions.contents import batches_of, log_of
+from tunery.datasets.versions.digests import digest_of_rows
 from tunery.datasets.versions.log import LoggedFile
 from tunery.datasets.versions.row_files import MEDIA_TYPE, StoredRow, write_row_files
 from tunery.datasets.versions.subject_index import MEDIA_TYPE as INDEX_TYPE
@@ -98,7 +98,7 @@ def write_version(ground: Ground, tenant_id: str, dataset_id: str, files: Sequen
     logged = [LoggedFile(file.sequence, file.digest, file.size_bytes) for file in ordered]
     number = log_of(ground, tenant_id, dataset_id).commit(new_id(), logged)
     rows = sum((Counter(file.rows) for file in ordered), Counter[str]())
-    digest = digest_of_pairs(pairs_of(batches_of(ground, tenant_id, ordered, ["row_id", "row_hash"])))
+    digest = digest_of_rows(batches_of(ground, tenant_id, ordered, ["row_id", "row_hash"]))
     return Written(number, digest, dict(rows), sum(file.size_bytes for file in ordered), ordered)
 
 
