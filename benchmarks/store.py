@@ -169,8 +169,8 @@ def pass_through(scratch: Path, size: int) -> None:
 
 def peak_memory() -> float:
     """Most MB that this process had; unlike ``ru_maxrss`` without its parent's."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1000 if found else 0.0
+    [kibibytes] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kibibytes) * 1024 / MB
 
 
 class Kept:

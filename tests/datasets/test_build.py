@@ -137,7 +137,7 @@ def test_whoever_watches_may_end_the_build(tmp_path: Path) -> None:
     options: dict[str, Any] = {"scratch": tmp_path, "quarantine": Quarantine("stop"), "max_row_bytes": 1000}
     built = build_rows(source, "jsonl", wish, **options, watch=watch)
     with pytest.raises(KeyboardInterrupt):
-        list(built.rows(watch))
+        list(built.batches(watch))
     assert seen == [("read", 1000), ("read", 2000), ("read", 3000), ("split", 3000), ("write", 1000)]
 
 

@@ -207,6 +207,16 @@ def test_dat_08_a_plain_table_has_versions_but_nothing_that_a_model_could_be_ask
     assert (found.changed, found.rows[0].before, found.rows[0].after) == (1, rows[0], rows[0] | {"n": 70})
 
 
+def test_appended_rows_are_duplicates_of_those_that_stand_too(ground: Ground, actor: Actor) -> None:
+    plain = {"sanitize": [{"step": "deduplicate"}], "validation_split": 2, "test_split": 4}
+    execute_import(context_of(ground, actor), wish_for(ground, actor, pairs(20), **plain))
+    more = [{**pairs(20)[7], "seen": "twice"}, *pairs(3, "new"), *pairs(1, "new")]
+    appended = wish_for(ground, actor, more, **plain).model_copy(update={"mode": "append"})
+    version = execute_import(context_of(ground, actor), appended)
+    assert version.total_samples == 23
+    assert version.provenance["preprocessingSteps"][-1]["affectedSamples"] == 2
+
+
 def test_two_imports_of_one_new_dataset_at_once_are_two_versions(ground: Ground, actor: Actor) -> None:
     wishes = [wish_for(ground, actor, pairs(20, mark)) for mark in "ab"]
     contexts = [context_of(ground, actor) for _ in wishes]

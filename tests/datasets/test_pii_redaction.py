@@ -38,6 +38,9 @@ class Keys:
     def rows(self, reference: str) -> Iterator[Any]:
         raise NotImplementedError
 
+    def standing(self) -> Iterator[Any]:
+        raise NotImplementedError
+
     def tokenizer(self, reference: str) -> bytes:
         raise NotImplementedError
 

@@ -207,6 +207,8 @@ def test_a_model_that_learned_erased_rows_waits_for_a_persons_decision(ground: G
         promoted("innocent")
     wish = Decision(version="learned:1.0.0", decision="exception", note="the row is one of public record")
     with ground.database.session(actor.tenant_id) as session:
+        with pytest.raises(InvalidInput, match=r"for good, so name the version exactly: learned:1\.0\.0"):
+            decide(session, actor, erasure, wish.model_copy(update={"version": "learned"}))
         decide(session, actor, erasure, wish)
         with pytest.raises(Refused, match="was decided"):
             decide(session, actor, erasure, wish)

@@ -8,7 +8,7 @@ processes (``reading``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, repeat
@@ -66,9 +66,13 @@ class Built:
     steps: list[PreprocessingStep]
     split: SplitReport
 
-    def rows(self, watch: Watch = lambda stage, rows: None) -> Iterator[StoredRow]:
+    def rows(self) -> Iterator[StoredRow]:
         """Yield the rows in order."""
-        return (row for batch in self.batches(watch) for row in rows_in(batch))
+        return (row for batch in self.batches() for row in rows_in(batch))
+
+    def by_id(self) -> Mapping[str, StoredRow]:
+        """Return the rows by their ids, in order; in memory are the ids."""
+        return self.staged.by_id(self.splits)
 
     def batches(self, watch: Watch = lambda stage, rows: None) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order as a file of rows has them, some at a time."""

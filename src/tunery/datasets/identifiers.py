@@ -51,7 +51,8 @@ _ABOUT_NOBODY = frozenset({"DATE_OF_BIRTH", "URL_CREDENTIALS"})
 _REGIONS = ("US", "GB", "DE", "FR", "IN", "BR")
 
 _SHORT = 24
-"""Shorter texts, such as names of columns and labels, come again and again."""
+"""Shorter texts, such as names of columns and labels, come again and again; some thousands stay in the memory of the
+process, as every text does while it is looked at."""
 
 Identifier: TypeAlias = tuple[str, str]
 """Its class, and how it is written."""
@@ -69,17 +70,14 @@ class Identifiers:
 
     def in_row(self, values: dict[str, Any]) -> set[Identifier]:
         """Return the identifiers in an imported row."""
-        found = {identifier for text in texts_in(values) for identifier in self._found(text)}
+        found = {identifier for text in texts_in(values) for identifier in _identifiers_in(text)}
         for column in self._columns:
             found |= {(DECLARED, text) for text in texts_in(_plain(values.get(column)))}
         return found
 
     def in_text(self, text: str) -> set[Identifier]:
         """Return the identifiers in a text that is no row."""
-        return {*self._found(text)}
-
-    def _found(self, text: str) -> Iterable[Identifier]:
-        return _found_again(text) if len(text) < _SHORT else _found(text)
+        return {*_identifiers_in(text)}
 
 
 def entries_of(
@@ -154,7 +152,11 @@ def _entry(secret: TenantSecret, version: int, kind: str, spelling: str) -> byte
     return head + hmac.digest(secret.key, f"{kind}\0{spelling}".encode("utf-8", "surrogatepass"), "sha256")[:16]
 
 
-def _found(text: str) -> tuple[Identifier, ...]:
+def _identifiers_in(text: str) -> tuple[Identifier, ...]:
+    return _known(text) if len(text) < _SHORT else _detected(text)
+
+
+def _detected(text: str) -> tuple[Identifier, ...]:
     return tuple(
         (found.kind if found.kind in _CLASSES else _NUMBER, text[found.start : found.end])
         for found in _patterns().find(text)
@@ -162,7 +164,7 @@ def _found(text: str) -> tuple[Identifier, ...]:
     )
 
 
-_found_again = lru_cache(4096)(_found)
+_known = lru_cache(4096)(_detected)
 
 
 @cache

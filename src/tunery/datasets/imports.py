@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -101,7 +101,7 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
         subjects = SubjectWatch.of_import(
             context.ground, context.tenant_id, wish.options.subject_columns, indexed=wish.options.subject_index
         )
-        built = _build(context, wish, _standing(context, wish, parent, standing), subjects, scratch)
+        built = _build(context, wish, standing, _standing(context, wish, parent, standing), subjects, scratch)
         files = _files(context, dataset.id, wish, standing, built, scratch)
         written = write_version(context.ground, context.tenant_id, dataset.id, files)
         columns = {
@@ -152,14 +152,19 @@ def _files(
     watch, indexed = _watch(context), wish.options.subject_index
     if wish.mode != "merge":
         return [*standing, *put_rows(*where, built.batches(watch), scratch, after(standing), indexed=indexed)]
-    merged = {row.row_id: row for row in built.rows(watch)}
+    merged = built.by_id()
     kept, found = replace_rows(*where, standing, merged, scratch, indexed=indexed)
-    new: Iterable[Any] = (row for row_id, row in merged.items() if row_id not in found)
+    new = (row for row_id, row in merged.items() if row_id not in found)
     return [*kept, *put_rows(*where, new, scratch, after(kept), indexed=indexed)]
 
 
 def _build(
-    context: JobContext, wish: DatasetImport, standing: Standing, subjects: SubjectWatch, scratch: Path
+    context: JobContext,
+    wish: DatasetImport,
+    files: Sequence[DatasetFile],
+    standing: Standing,
+    subjects: SubjectWatch,
+    scratch: Path,
 ) -> Built:
     ground = context.ground
     ground.blobs.checkout(context.tenant_id, wish.file_digest, scratch / "source")
@@ -173,7 +178,7 @@ def _build(
             max_row_bytes=ground.settings.max_row_bytes,
             standing=standing,
             subjects=subjects,
-            sources=TenantSources(ground, context.tenant_id, scratch),
+            sources=TenantSources(ground, context.tenant_id, scratch, files if wish.mode == "append" else ()),
             watch=_watch(context),
         )
 

@@ -98,8 +98,8 @@ class PackedRows:
         """Digests of what a model would learn from them."""
         column = self.batch["learned"]
         size, first = column.type.byte_width, column.offset
-        data = column.buffers()[1].to_pybytes() if len(column) else b""
-        return [data[place * size : (place + 1) * size] for place in range(first, first + len(column))]
+        data = column.buffers()[1].slice(size * first, size * len(column)).to_pybytes() if len(column) else b""
+        return [data[start : start + size] for start in range(0, len(data), size)]
 
     def column(self, name: str) -> list[Any]:
         """Return one of their columns."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tunery.datasets.formats import guess_format
 from tunery.datasets.operations import resolve_version, rows_of
 from tunery.datasets.quarantine import Quarantine, RowFault, read_records
-from tunery.datasets.rows import RowIds
+from tunery.datasets.rows import Row, RowIds
 from tunery.datasets.shapes import Shape, Shaper
+from tunery.datasets.tables import DatasetFile
+from tunery.datasets.versions.contents import batches_of
 from tunery.datasets.versions.row_files import StoredRow
 from tunery.errors import InvalidInput, TooLarge
 from tunery.platform.ground import Ground
@@ -31,10 +34,12 @@ class TenantSources:
         ground: Where they lie.
         tenant_id: Whose they are.
         scratch: An existing private folder.
+        standing: Files of the rows that new ones are appended to.
     """
 
-    def __init__(self, ground: Ground, tenant_id: str, scratch: Path) -> None:
+    def __init__(self, ground: Ground, tenant_id: str, scratch: Path, standing: Sequence[DatasetFile] = ()) -> None:
         self.scratch = scratch
+        self._standing = standing
         self._ground = ground
         self._tenant_id = tenant_id
 
@@ -47,6 +52,12 @@ class TenantSources:
         if reference.startswith("file:"):
             return self._rows_of_file(reference)
         return self._rows_of_version(reference)
+
+    def standing(self) -> Iterator[Row]:
+        """Yield the rows that new ones are appended to."""
+        for batch in batches_of(self._ground, self._tenant_id, self._standing, ["row_id", "line", "row"]):
+            for row_id, line, content in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield Row(row_id, line, json.loads(content))
 
     def tokenizer(self, reference: str) -> bytes:
         """Return a ``tokenizer.json``. Raises: NotFound: there is none of that name."""

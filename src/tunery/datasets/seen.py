@@ -11,7 +11,6 @@ import os
 import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,11 +48,11 @@ class Seen:
             self._put_down()
         return True
 
-    def add_all(self, digests: Sequence[bytes], numbers: Iterable[int] | None = None) -> list[bool]:
+    def add_all(self, digests: Sequence[bytes], numbers: Sequence[int] | None = None) -> list[bool]:
         """Note digests in order, each with its number; tell of each what ``add`` tells."""
-        filed = self._each_may_have(digests) if self._files else repeat(False)
+        filed = self._each_may_have(digests) if self._files else [False] * len(digests)
         held, told = self._held, []
-        for digest, number, may_have in zip(digests, numbers or repeat(0), filed, strict=False):
+        for digest, number, may_have in zip(digests, numbers or [0] * len(digests), filed, strict=True):
             new = digest not in held and not (may_have and self.number(digest) is not None)
             if new:
                 held[digest] = number
@@ -74,12 +73,13 @@ class Seen:
         bits = self._filter
         return bool(bits[one & _PLACE] >> (one >> 29) & bits[other & _PLACE] >> (other >> 29) & 1)
 
-    def _each_may_have(self, digests: Sequence[bytes]) -> Iterable[bool]:
+    def _each_may_have(self, digests: Sequence[bytes]) -> list[bool]:
         import numpy as np
 
         heads = _heads(digests)
         bits = np.frombuffer(self._filter, np.uint8)[heads & _PLACE] >> (heads >> 29) & 1
-        return bits.all(axis=1).tolist()  # type: ignore[no-any-return]
+        found: list[bool] = bits.all(axis=1).tolist()
+        return found
 
     def _put_down(self) -> None:
         import numpy as np

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunery.datasets.identifiers import ENTRY_BYTES
 from tunery.datasets.packed import Chunk, PackedRows, packed
 from tunery.datasets.shapes import Shape, input_of
-from tunery.datasets.versions.row_files import schema_of_rows
+from tunery.datasets.versions.row_files import StoredRow, schema_of_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +51,10 @@ class Staged:
             columns["split"] = pa.array(islice(split, batch.num_rows), pa.string(), size=batch.num_rows)
             yield pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
+    def by_id(self, splits: Iterable[str]) -> Mapping[str, StoredRow]:
+        """Return the rows by their ids, in order, each with its split; read from the disk when asked for."""
+        return _ById(self._path, self.row_ids, splits)
+
     def _batches(self) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
@@ -58,12 +62,37 @@ class Staged:
             yield from reader
 
 
+def _mapped(path: Path) -> pa.Table:
+    """Return all rows of a staging file; what is read of them comes from the disk."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        return reader.read_all()
+
+
+class _ById(Mapping[str, StoredRow]):
+    def __init__(self, path: Path, row_ids: Iterable[str], splits: Iterable[str]) -> None:
+        self._table = _mapped(path)
+        self._places = {row_id: place for place, row_id in enumerate(row_ids)}
+        self._splits = [*islice(splits, len(self._table))]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __getitem__(self, row_id: str) -> StoredRow:
+        place = self._places[row_id]
+        names = ("line", "content", "entries", "row_hash")
+        line, content, entries, row_hash = (self._table[name][place].as_py() for name in names)
+        subjects = tuple(entries[start : start + ENTRY_BYTES] for start in range(0, len(entries), ENTRY_BYTES))
+        return StoredRow(row_id, self._splits[place], line, content, subjects, row_hash)
+
+
 class _Inputs(Sequence[str]):
     def __init__(self, path: Path, shape: Shape) -> None:
-        import pyarrow as pa
-
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-            self._column = reader.read_all()["content"]
+        self._column = _mapped(path)["content"]
         self._shape: Shape = shape
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from tunery import audit
 from tunery.audit.tables import AuditEntry
 from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, entries_for
-from tunery.errors import NotFound, RateLimited, Refused
+from tunery.errors import InvalidInput, NotFound, RateLimited, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.platform.db import Page, TenantSession, page_of, row_of
@@ -67,9 +67,17 @@ def get_erasure(session: TenantSession, erasure_id: str) -> Erasure:
 
 
 def decide(session: TenantSession, actor: Actor, erasure_id: str, wish: Decision) -> ModelHold:
-    """Decide what becomes of a model on hold. Raises: NotFound: it is not on hold by this. Refused: it is decided."""
+    """Decide what becomes of a model on hold.
+
+    Raises:
+        InvalidInput: The version is not named exactly. NotFound: it is not on hold by this. Refused: it is decided.
+    """
     get_erasure(session, erasure_id)
     version = resolve_version(session, wish.version, gone=True)
+    if wish.version not in (version.id, version.reference):
+        raise InvalidInput(
+            f"a decision is for good, so name the version exactly: {version.reference}, if it is that one"
+        )
     hold = session.scalars(
         sa.select(ModelHold).where(ModelHold.cause == f"erasures/{erasure_id}", ModelHold.version_id == version.id)
     ).one_or_none()

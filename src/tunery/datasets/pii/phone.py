@@ -64,7 +64,7 @@ def _confidence(number: str, regions: tuple[str, ...], told: bool) -> float:
     if _GROUPED.fullmatch(number):
         return (0.6 if e164(number, regions) else 0.3) + more
     if not told:
-        return 0.45  # at most: most numbers are none, and it takes long to tell
+        return 0.0  # too little to be reported in any case, and it takes long to tell how little
     return (0.45 if e164(number, regions) else 0.2) + more
 
 

@@ -103,6 +103,9 @@ class Sources(Protocol):
     def rows(self, reference: str) -> Iterator[tuple[str, Shape, dict[str, Any]]]:
         """Yield id, shape and columns of the rows of an evaluation set. Raises: NotFound."""
 
+    def standing(self) -> Iterator[Row]:
+        """Yield the rows, as they stand, that new ones are appended to; none where a dataset begins anew."""
+
     def tokenizer(self, reference: str) -> bytes:
         """Return the ``tokenizer.json`` that a reference names. Raises: NotFound."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain, compress
 from operator import not_
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
@@ -21,24 +20,29 @@ __all__ = ["Deduplicate"]
 
 @SANITIZERS.register("deduplicate")
 class Deduplicate(SanitizeStep):
-    """Keep the first of rows whose messages, prompt and completion, or text are equal; other columns do not count."""
+    """Keep the first of rows whose messages, prompt and completion, or text are equal; other columns do not count.
+
+    Rows that are appended are compared with those that stand, too.
+    """
 
     removes_rows: ClassVar[bool] = True
 
     step: Literal["deduplicate"] = Field("deduplicate", description="Name of the step.")
 
-    _scratch: Path | None = PrivateAttr(None)
+    _sources: Sources | None = PrivateAttr(None)
 
     def prepare(self, sources: Sources) -> Deduplicate:
         ready = self.model_copy()
-        ready._scratch = sources.scratch
+        ready._sources = sources
         return ready
 
     def apply(self, rows: Iterable[Row], shape: Shape, tally: Tally) -> Iterator[Row]:
         return chain.from_iterable(self.apply_to(chunked(rows), shape, tally))
 
     def apply_to(self, chunks: Iterable[Chunk], shape: Shape, tally: Tally) -> Iterator[Chunk]:
-        seen = Seen(self._scratch)
+        seen = Seen(self._sources.scratch if self._sources else None)
+        for before in chunked(self._sources.standing() if self._sources else ()):
+            seen.add_all([content_digest(row, shape) for row in before])
         for chunk in chunks:
             if isinstance(chunk, PackedRows):
                 first = seen.add_all(chunk.learned)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from tunery.kit.digests import canonical_json
 
@@ -17,6 +18,8 @@ __all__ = ["digest_of_rows"]
 
 _RUN = 500_000
 _BLOCK = 8_192
+_ESCAPED = r'[\x00-\x1f"\\]'
+"""What JSON writes in another way."""
 
 
 def digest_of_rows(batches: Iterable[pa.RecordBatch]) -> str:
@@ -37,10 +40,10 @@ def digest_of_rows(batches: Iterable[pa.RecordBatch]) -> str:
 
 
 def _runs(batches: Iterable[pa.RecordBatch], stack: ExitStack) -> Iterator[Iterator[pa.Array]]:
-    """Yield the lines of some rows after the other's, each run in order and some lines at a time."""
+    """Yield the lines of the rows in runs, each in order and some lines at a time."""
     held: list[pa.Array] = []
     count = 0
-    for batch in batches:
+    for batch in filter(len, batches):
         if count + len(batch) > _RUN and held:
             yield _spilled(_in_order(held), stack)
             held, count = [], 0
@@ -55,14 +58,18 @@ def _lines(batch: pa.RecordBatch) -> pa.Array:
     import pyarrow.compute as pc
 
     ids, count = batch["row_id"], len(batch)
-    first = batch["row_hash"].offset * 32
-    hashes = batch["row_hash"].buffers()[1].to_pybytes()[first : first + 32 * count].hex() if count else ""
-    if not pc.all(pc.match_substring_regex(ids, "^[0-9A-Za-z]+$"), min_count=0).as_py():  # some need an escape
+    hashes = memoryview(batch["row_hash"].buffers()[1])[batch["row_hash"].offset * 32 :][: 32 * count].hex()
+    if pc.any(pc.match_substring_regex(ids, _ESCAPED)).as_py():
         pairs = zip(ids.to_pylist(), (hashes[start : start + 64] for start in range(0, 64 * count, 64)), strict=True)
         return pa.array([canonical_json([*pair]) + b"\n" for pair in pairs], pa.binary())
     fixed = pa.Array.from_buffers(pa.binary(64), count, [None, pa.py_buffer(hashes.encode())]).cast(pa.binary())
     parts = [pa.scalar(part, pa.binary()) for part in (b'["', b'","', b'"]\n', b"")]
     return pc.binary_join_element_wise(parts[0], ids.cast(pa.binary()), parts[1], fixed, parts[2], parts[3])
+
+
+def _reach(lines: pa.Array, bound: bytes) -> int:
+    """Return how many of the lines, which are in order, do not come after one."""
+    return bisect_right(range(len(lines)), bound, key=lambda place: lines[place].as_py())
 
 
 def _in_order(arrays: list[pa.Array]) -> pa.Array:
@@ -87,14 +94,12 @@ def _spilled(lines: pa.Array, stack: ExitStack) -> Iterator[pa.Array]:
 
 def _merged(runs: list[Iterator[pa.Array]]) -> Iterator[pa.Array]:
     """Yield the lines of all runs in order: each time those up to the least last line that is at hand."""
-    import pyarrow.compute as pc
-
     heads = [(run, head) for run in runs if (head := next(run, None)) is not None]
     while len(heads) > 1:
         bound = min(head[-1].as_py() for _, head in heads)
         passed, left = [], []
         for run, head in heads:
-            count = cast("int", pc.sum(pc.less_equal(head, bound)).as_py())
+            count = _reach(head, bound)
             passed.append(head.slice(0, count))
             rest: Any = head.slice(count) if count < len(head) else next(run, None)
             if rest is not None:

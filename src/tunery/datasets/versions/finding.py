@@ -17,10 +17,8 @@ from tunery.platform.ground import Ground
 __all__ = ["FoundRow", "find_lines", "find_rows"]
 
 _THREADS = 8
-_WHOLE_BYTES = 32 << 20
-"""An identifier has dozens of entries, one for each kind it can be; opening the store for each costs more than reading
-all of an index of this length."""
 _READ_WHOLE = 1 << 20
+"""An identifier has several entries, one for each kind it can be; up to this length reading all costs less."""
 
 
 @dataclass(frozen=True)

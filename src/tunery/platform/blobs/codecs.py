@@ -26,7 +26,7 @@ MAX_SEGMENT_BYTES = 16 << 20
 
 QUICK = 3
 SMALL = 6
-"""Levels: from ``SMALL`` on differences are ordered, which takes a third to a half of their bytes and of the speed."""
+"""Levels: from ``SMALL`` on differences are ordered, for fewer bytes and less speed (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True)

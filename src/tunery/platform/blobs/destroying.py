@@ -219,10 +219,16 @@ def _only_in(
     session: Session, blob_ids: Collection[str], lost_files: Collection[str], lost: set[int]
 ) -> list[Row[tuple[int, bytes, str]]]:
     """Return number, hash and pack of the segments that no other file holds, and of those that are lost."""
-    theirs = sa.select(Piece.segment_number).where(Piece.blob_id.in_(blob_ids))
-    others = sa.select(Piece.segment_number).where(Piece.blob_id.not_in([*blob_ids, *lost_files]))
+    going = {*blob_ids, *lost_files}
+    holders = sa.select(Piece.segment_number, Piece.blob_id)
+    alone: dict[int, bool] = {}
+    for part in in_parts(blob_ids):
+        theirs = sa.select(Piece.segment_number).where(Piece.blob_id.in_(part))
+        for number, blob_id in session.execute(holders.where(Piece.segment_number.in_(theirs))):
+            alone[number] = alone.get(number, True) and blob_id in going
     only = sa.select(Segment.number, Segment.hash, Segment.pack_id)
-    found = {*session.execute(only.where(Segment.number.in_(theirs), Segment.number.not_in(others)))}
-    for part in in_parts(lost):
-        found |= {*session.execute(only.where(Segment.number.in_(part)))}
-    return [*found]
+    gone = lost | {number for number, is_alone in alone.items() if is_alone}
+    found: list[Row[tuple[int, bytes, str]]] = []
+    for numbers in in_parts(gone):
+        found += session.execute(only.where(Segment.number.in_(numbers)))
+    return found

@@ -72,14 +72,16 @@ def empty_packs(
         Conflict: Somebody names what is dropped, or a survivor moved meanwhile; nothing happened, look again.
         SurvivorsDamaged: Survivors cannot be read.
     """
-    going = [*dropped_files, *lost_files]
+    going = {*dropped_files, *lost_files}
     with store.database.session(tenant_id, read_only=True) as session:
         leaning = [
             one for part in in_parts(dropped) for one in find_segments(session, Segment.reference_number.in_(part))
         ]
         doomed = {*pack_ids, *(one.pack_id for one in leaning if one.number not in dropped)}
         moving = [one for one in find_segments(session, Segment.pack_id.in_(doomed)) if one.number not in dropped]
-        carried = session.scalars(sa.select(BlobRow).where(BlobRow.pack_id.in_(doomed), BlobRow.id.not_in(going))).all()
+        carried = [
+            row for row in session.scalars(sa.select(BlobRow).where(BlobRow.pack_id.in_(doomed))) if row.id not in going
+        ]
         manifests = [manifest_of(session, row) for row in carried]
     packs = _move(store, tenant_id, moving, dropped, manifests)
     try:
@@ -87,10 +89,11 @@ def empty_packs(
             _refuse_needed(session, dropped_files)
             _doom(session, doomed)
             _switch(session, store.keyring, packs, {one.hash: one for one in moving})
-            if carried:
-                moved_files = sa.update(BlobRow).where(BlobRow.id.in_([row.id for row in carried]))
+            for some in in_parts(carried):
+                moved_files = sa.update(BlobRow).where(BlobRow.id.in_([row.id for row in some]))
                 session.execute(moved_files.values(pack_id=packs[-1].pack_id))
-            session.execute(sa.delete(BlobRow).where(BlobRow.id.in_(going)))
+            for part in in_parts(going):
+                session.execute(sa.delete(BlobRow).where(BlobRow.id.in_(part)))
             _drop(session, dropped)
             _refuse_life(session, doomed)
             packs = []  # whether the commit succeeds, only the rows can tell: collection asks them

@@ -1,13 +1,13 @@
 """Floats as byte planes: bytes of equal significance lie together, each plane deflated where that saves something.
 
-The high bytes of a model's floats repeat, the low ones do not. Two transforms come first:
+The high bytes of a model's floats repeat, the low ones do not. Transforms come first:
 
 * Alone, each word is rotated left by one bit, so that the whole exponent of a bf16 or fp32 lies in the top byte.
 * Against a reference, each word becomes its wrap-around difference to the reference's word, zigzag-coded.
 * Where they are ordered, the differences of a block are put in the order of the reference's exponents. Training moves
   large and small weights by about the same amount, so the large ones by few units in the last place and the small ones
-  by many: sorted, equals lie together. On a bf16 fine-tune this takes half the bytes of XOR, at a third of the speed.
-  Nothing is stored about the order, the reference tells it.
+  by many: sorted, equals lie together. How much that saves, and costs, stands in docs/benchmarks.md. Nothing is stored
+  about the order, the reference tells it.
 
 Layout: for each plane, least significant first, its length as uint32; the planes; the bytes past the last whole word.
 A plane as long as there are words is plain, a shorter one is a zstd frame. All little-endian. It must never change.

@@ -209,7 +209,7 @@ class BlobStore:
 
 
 class OpenBlob:
-    """A file of the store, its pieces looked up once.
+    """A file of the store as it was looked up, for many readings: where its pieces lie is asked once.
 
     Attributes:
         size: Its length in bytes.
