@@ -217,6 +217,24 @@ def test_appended_rows_are_duplicates_of_those_that_stand_too(ground: Ground, ac
     assert version.provenance["preprocessingSteps"][-1]["affectedSamples"] == 2
 
 
+def test_dat_12_splits_may_be_those_of_the_file(ground: Ground, actor: Actor) -> None:
+    def put(mode: str, *rows: tuple[int, str, str]) -> dict[str, tuple[str, str]]:
+        lines = [
+            {"id": n, "prompt": f"question {n * 7919}", "completion": text, "part": part} for n, text, part in rows
+        ]
+        wish = wish_for(ground, actor, lines, key="id", split_column="part")
+        version = execute_import(context_of(ground, actor), wish.model_copy(update={"mode": mode}))
+        return {row.row_id: (row.split, row.values["completion"]) for row in operations.rows_of(ground, version)}
+
+    assert put("replace", (1, "a", "train"), (2, "b", "test")) == {"1": ("train", "a"), "2": ("test", "b")}
+    assert put("append", (3, "c", "valid"))["3"] == ("validation", "c")
+    merged = put("merge", (2, "new", "test"), (1, "new", "validation"), (4, "d", "train"))
+    assert merged == {"1": ("validation", "new"), "2": ("test", "new"), "3": ("validation", "c"), "4": ("train", "d")}
+    assert newest(ground, actor).rows == {"train": 1, "validation": 2, "test": 1}
+    with pytest.raises(ValueError, match="leave validation_split and test_split out"):
+        wish_for(ground, actor, [], split_column="part", test_split=0.5)
+
+
 def test_two_imports_of_one_new_dataset_at_once_are_two_versions(ground: Ground, actor: Actor) -> None:
     wishes = [wish_for(ground, actor, pairs(20, mark)) for mark in "ab"]
     contexts = [context_of(ground, actor) for _ in wishes]

@@ -113,6 +113,20 @@ def test_keys_that_come_again_are_set_aside_by_the_line_of_the_first(
     assert b"stands on line" in found["aside"][0]
 
 
+def test_splits_that_a_column_says_are_kept_by_every_row_and_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ("train", " Dev", "TEST", "fold 4")
+    data = "\n".join(messy_lines(150, part=lambda number: said[number % 4], n=lambda number: number)).encode()
+    steps = [step for step in STEPS if step["step"] != "deduplicate"]
+    found = both_ways(tmp_path, monkeypatch, data, split_column="part", sanitize=steps)
+    meant = {0: "train", 1: "validation", 2: "test"}
+    assert {row.split for row, _ in found["rows"]} == {*meant.values()}
+    assert all(row.split == meant[row.values["n"] % 4] and "part" not in row.values for row, _ in found["rows"])
+    assert b"split column 'part' says neither" in found["aside"][0]
+    assert b"fold 4" in found["aside"][0]
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [

@@ -21,6 +21,7 @@ from tunery.cli.import_options import (
     Seed,
     Shape,
     Share,
+    SplitColumn,
     Steps,
     SubjectColumns,
     column_map,
@@ -84,6 +85,7 @@ def import_dataset(
     ] = False,
     max_len: Annotated[int | None, typer.Option(min=1, help="Take away rows with more characters.")] = None,
     sanitize: Steps = None,
+    split_column: SplitColumn = None,
     seed: Seed = 0,
     license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence.")] = None,
     url: Annotated[str | None, typer.Option(help="Where the data was got from; noted, never fetched.")] = None,
@@ -105,7 +107,17 @@ def import_dataset(
     steps += [{"step": "redact_pii"}, {"step": "redact_secrets"}] if redact else []
     steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
     options = import_options(
-        column, shape, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed
+        column,
+        shape,
+        format_name,
+        encoding,
+        key,
+        subject_column,
+        on_error,
+        validation_split,
+        test_split,
+        split_column,
+        seed,
     )
     options |= {"sanitize": [*steps, *steps_in(sanitize)], "tokenizer": tokenizer}
     with Client() as client:
@@ -143,6 +155,7 @@ def fetch_dataset(
     validation_split: Share = None,
     test_split: Share = None,
     sanitize: Steps = None,
+    split_column: SplitColumn = None,
     seed: Seed = 0,
     license: Annotated[str | None, typer.Option(help="SPDX id of the data's licence. Default: the card's.")] = None,
     description: Annotated[str, typer.Option(help="What the data is.")] = "",
@@ -150,7 +163,17 @@ def fetch_dataset(
 ) -> Output:
     """Fetch a dataset of the Hub, or a file at a public web address, and import it."""
     options = import_options(
-        column, shape, format_name, encoding, key, subject_column, on_error, validation_split, test_split, seed
+        column,
+        shape,
+        format_name,
+        encoding,
+        key,
+        subject_column,
+        on_error,
+        validation_split,
+        test_split,
+        split_column,
+        seed,
     )
     options |= {"sanitize": steps_in(sanitize)}
     with Client() as client:

@@ -19,6 +19,7 @@ __all__ = [
     "Seed",
     "Shape",
     "Share",
+    "SplitColumn",
     "Steps",
     "SubjectColumns",
     "column_map",
@@ -45,6 +46,10 @@ SubjectColumns = Annotated[
     typer.Option(
         "--subject-column", help="Column that names the person of a row, such as a customer's number; may be repeated."
     ),
+]
+SplitColumn = Annotated[
+    str | None,
+    typer.Option(help="Column that says the split of each row: train, validation or test. Nothing else is held out."),
 ]
 Key = Annotated[str | None, typer.Option(help="Column that names a row. Default: ids made of the content.")]
 OnError = Annotated[
@@ -74,6 +79,7 @@ def import_options(
     on_error: str,
     validation_split: str | None,
     test_split: str | None,
+    split_column: str | None,
     seed: int,
 ) -> dict[str, Any]:
     """Return the options as the API takes them. Raises: InvalidInput: one is not understood."""
@@ -86,6 +92,7 @@ def import_options(
         "key": key,
         "subject_columns": subject_columns or [],
         "on_error": on_error,
+        "split_column": split_column,
         "seed": seed,
         **{name: _share(name, text) for name, text in shares.items() if text is not None},
     }

@@ -69,10 +69,11 @@ class Datasets(Noun):
 
         Args:
             path: A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file; or ``croissant.json``, or the folder that
-                holds it: its data file is imported with the name, licence and description it gives.
+                holds it: its data file is imported with the name, licence, description and splits it gives.
             name: Name of the dataset, made if it is new; none: the file's name.
             options: As in a recipe's ``training_data`` and ``sanitize``: ``format``, ``encoding``, ``key``,
-                ``columns``, ``shape``, ``on_error``, ``validation_split``, ``test_split``, ``sanitize``, ``seed``.
+                ``columns``, ``shape``, ``on_error``, ``validation_split``, ``test_split``, ``split_column``,
+                ``sanitize``, ``seed``.
             mode: Whether the rows make up the version alone, come to those of the newest (``append``), or come to them
                 with those of equal ``key`` replaced (``merge``).
             license: SPDX expression of the data's licence.
@@ -83,16 +84,18 @@ class Datasets(Noun):
             collected_at: When it was collected; none: now.
             watch: Told of the progress of the upload.
         """
-        path = Path(path)
+        path, options = Path(path), dict(options or {})
         if path.is_dir() or path.name == CROISSANT:
             said = read_croissant(path)
             path, name, source_type = said.path, name or said.name, source_type or "croissant"
             license, url, description = license or said.license, url or said.url, description or said.description
+            if not (options.get("split_column") or {"validation_split", "test_split"} & options.keys()):
+                options["split_column"] = said.split_column
         wish = {
             "name": name or slug(path.stem) or "dataset",
             "fileDigest": self._files.upload(path, watch).digest,
             "fileName": path.name,
-            "options": dict(options or {}),
+            "options": options,
             "mode": mode,
             "license": license,
             "url": url,

@@ -166,6 +166,11 @@ def build_rows(
 def _dealt(staged: Staged, standing: Standing, options: ImportOptions) -> tuple[Iterable[Split], SplitReport]:
     """Return the split of each row, in order, and the report."""
     deal = partial(split_rows, seed=options.seed, validation=options.validation_split, test=options.test_split)
+    if options.split_column:
+        said = standing.splits | dict(zip(staged.row_ids, staged.splits, strict=True))
+        inputs = standing.inputs | dict(zip(staged.row_ids, staged.inputs, strict=True))
+        _, report = deal([*inputs], [*inputs.values()], settled=[said[row_id] for row_id in inputs])
+        return staged.splits, report
     if not (options.validation_split or options.test_split) and {*standing.splits.values()} <= {"train"}:
         again = sum(row_id in standing.splits for row_id in staged.row_ids) if standing.replaced else 0
         return repeat("train"), SplitReport.of_train(len(standing.splits) + len(staged) - again)

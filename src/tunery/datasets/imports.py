@@ -134,7 +134,8 @@ def _standing(
     inputs: dict[str, str] = {}
     shape, replaced = cast("Shape", parent.shape), wish.mode == "merge"
     held_out = any(count for split, count in parent.rows.items() if split != "train")
-    if not (held_out or wish.options.validation_split or wish.options.test_split):  # nobody compares them
+    options = wish.options
+    if not (held_out or options.validation_split or options.test_split or options.split_column):  # nobody compares them
         for batch in batches_of(context.ground, context.tenant_id, files, ["row_id"]):
             for row_id in batch["row_id"].to_pylist():
                 splits[row_id] = "train"

@@ -35,6 +35,7 @@ class PackedRow(NamedTuple):
         row_hash: SHA-256 of ``content``.
         learned: Digest of what a model would learn from it.
         entries: Entries of the subject index for it, one behind the other.
+        split: As of a ``Row``.
     """
 
     row_id: str
@@ -43,6 +44,7 @@ class PackedRow(NamedTuple):
     row_hash: bytes
     learned: bytes
     entries: bytes
+    split: str
 
     @property
     def values(self) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class PackedRow(NamedTuple):
 
     def with_values(self, values: dict[str, Any]) -> Row:
         """Return the same row with other columns."""
-        return Row(self.row_id, self.line, values, self.subjects)
+        return Row(self.row_id, self.line, values, self.subjects, self.split)
 
 
 class PackedRows:
@@ -154,30 +156,34 @@ def packed(rows: Iterable[Row], shape: Shape, contents: Iterable[bytes] | None =
 
     found = [*rows]
     written = [_written(row) for row in found] if contents is None else [*contents]
-    digests = (
-        (
-            32,
-            [
-                row.row_hash if isinstance(row, PackedRow) else sha256(c).digest()
-                for row, c in zip(found, written, strict=True)
-            ],
-        ),
-        (16, [content_digest(row, shape) for row in found]),
-    )
+    hashes = [_hash(row, content) for row, content in zip(found, written, strict=True)]
+    lines = pa.py_buffer(array("q", [row.line for row in found]))
     arrays = [
         _joined([row.row_id.encode() for row in found], pa.string()),
-        pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(array("q", [row.line for row in found]))]),
+        pa.Array.from_buffers(pa.int64(), len(found), [None, lines]),
         _joined(written, pa.string()),
-        *(pa.Array.from_buffers(pa.binary(n), len(found), [None, pa.py_buffer(b"".join(d))]) for n, d in digests),
+        _side_by_side(hashes, 32),
+        _side_by_side([content_digest(row, shape) for row in found], 16),
         _joined(
             [row.entries if isinstance(row, PackedRow) else bytes.fromhex(row.subjects) for row in found], pa.binary()
         ),
+        _joined([row.split.encode() for row in found], pa.string()),
     ]
     return PackedRows(pa.record_batch(arrays, schema=_schema()))
 
 
-def _written(row: Row | PackedRow) -> bytes:
+def _hash(row: Row, content: bytes) -> bytes:
+    return row.row_hash if isinstance(row, PackedRow) else sha256(content).digest()
+
+
+def _written(row: Row) -> bytes:
     return row.content.encode() if isinstance(row, PackedRow) else canonical_json(row.values)
+
+
+def _side_by_side(parts: Sequence[bytes], size: int) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.binary(size), len(parts), [None, pa.py_buffer(b"".join(parts))])
 
 
 def _joined(parts: Sequence[bytes], kind: pa.DataType) -> pa.Array:
@@ -198,5 +204,5 @@ def _unpickled(data: bytes) -> PackedRows:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    types = (pa.string(), pa.int64(), pa.string(), pa.binary(32), pa.binary(16), pa.binary())
+    types = (pa.string(), pa.int64(), pa.string(), pa.binary(32), pa.binary(16), pa.binary(), pa.string())
     return pa.schema([*zip(PackedRow._fields, types, strict=True)])

@@ -24,6 +24,7 @@ from tunery.datasets.rows import PieceIds, Row, RowIds
 from tunery.datasets.sanitize import Sanitation, SanitizeStep, Share, Tally
 from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.shapes import Shape, Shaper, Sightings
+from tunery.datasets.splits import split_said
 from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.workers import Workers
 from tunery.kit.digests import canonical_json
@@ -122,7 +123,8 @@ class Reading:
                 yield from self._usable(self._records(piece))
 
     def _usable(self, records: Iterable[Record]) -> Iterator[Chunk]:
-        return chunked(_usable_rows(records, self.shaper, self._ids, self._quarantine, self._subjects))
+        split = self._options.split_column
+        return chunked(_usable_rows(records, self.shaper, self._ids, self._quarantine, self._subjects, split))
 
     def _records(self, piece: _Piece) -> Iterator[Record]:
         return _records_of(piece, self._format, self._max_row_bytes, self._quarantine)
@@ -142,22 +144,34 @@ class Reading:
             content = contents[place].as_py().encode()
             if place in read.altered:
                 text = source[lines[place] - piece.first_line].decode().removeprefix("\ufeff")
-                content = canonical_json(StrictJson().parse(text))
+                values = StrictJson().parse(text)
+                content = canonical_json({k: v for k, v in values.items() if k != self._options.split_column})
             ids[place] = self._ids.name_copy(content, lines[place])
         return read.rows.renamed(ids)
 
 
 def _usable_rows(
-    records: Iterable[Record], shaper: Shaper, ids: RowIds, quarantine: Quarantine, subjects: SubjectWatch
+    records: Iterable[Record],
+    shaper: Shaper,
+    ids: RowIds,
+    quarantine: Quarantine,
+    subjects: SubjectWatch,
+    split_column: str | None,
 ) -> Iterator[Row]:
     """Yield what can be used of records: shaped and named; the rest goes to the quarantine."""
     for record in records:
         if (about := subjects.row(record.values, record.line)) is None:
             continue
+        said = record.values.pop(split_column, None) if split_column else "train"
         try:
+            if (split := split_said(said)) is None:
+                raise RowFault(f"the split column {split_column!r} says neither train, validation nor test")
             values = shaper.shape(record.values, record.line)
-            row = Row(ids.name(record.values, record.line), record.line, values, about)
+            row_id = ids.name(record.values, record.line)
+            row = Row(row_id, record.line, values, about, split if split_column else "")
         except RowFault as fault:
+            if split_column and said is not None:
+                record.values[split_column] = said
             quarantine.refuse_record(record, fault)
             continue
         if not shaper.mixed:  # a mixed file is refused when it has been read, so that the message can name lines
@@ -195,7 +209,7 @@ class _ReadPiece:
         contents: list[bytes] = []
         altered: list[int] = []
         records = _remembered(_records_of(piece, self.format_name, self.max_row_bytes, quarantine), last)
-        for row in _usable_rows(records, shaper, ids, quarantine, subjects):
+        for row in _usable_rows(records, shaper, ids, quarantine, subjects, self.options.split_column):
             if row.values == last[0] and ids.content:  # most rows are kept as they came
                 contents.append(ids.content)
             else:

@@ -30,16 +30,18 @@ class Row:
         line: The line of the source file it begins on.
         values: Its columns; plain JSON.
         subjects: Entries of the subject index for it as it was imported, in hex, one behind the other.
+        split: The split that a column of the file said; empty: none did.
     """
 
     row_id: str
     line: int
     values: dict[str, Any]
     subjects: str = ""
+    split: str = ""
 
     def with_values(self, values: dict[str, Any]) -> Row:
         """Return the same row with other columns."""
-        return Row(self.row_id, self.line, values, self.subjects)
+        return Row(self.row_id, self.line, values, self.subjects, self.split)
 
 
 class RowIds:

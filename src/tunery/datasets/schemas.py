@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -58,6 +58,12 @@ class RowOptions(BaseModel):
     test_split: float | int = Field(
         0.1, description="Part of the rows held out for evaluation: a fraction, or a number of rows. 0: none."
     )
+    split_column: str | None = Field(
+        None,
+        min_length=1,
+        description="Column that says the split of each row: train, validation or test. It is kept as the split alone, "
+        "and nothing else is held out.",
+    )
     subject_columns: tuple[str, ...] = Field(
         (), description="Columns that name the person a row is about, such as a customer's number; found again by it."
     )
@@ -72,6 +78,19 @@ class RowOptions(BaseModel):
         description="Whose tokens the provenance record counts: a model, as `model.base_model` names it, or an "
         "uploaded tokenizer.json as `file:DIGEST.json`; none: they are not counted.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_nothing_else_out(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("split_column"):
+            return {"validation_split": 0, "test_split": 0} | values
+        return values
+
+    @model_validator(mode="after")
+    def _says_splits_once(self) -> Self:
+        if self.split_column and (self.validation_split or self.test_split):
+            raise ValueError("split_column says the split of each row; leave validation_split and test_split out")
+        return self
 
     @field_validator("validation_split", "test_split", mode="before")
     @classmethod

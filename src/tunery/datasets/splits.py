@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from tunery.datasets.similarity import SIMILARITY, Similarity, distinct_forms
 from tunery.errors import InvalidInput
 
-__all__ = ["SPLITS", "Share", "Split", "SplitReport", "split_rows"]
+__all__ = ["SPLITS", "Share", "Split", "SplitReport", "split_rows", "split_said"]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -45,6 +45,15 @@ class SplitReport:
     def of_train(cls, count: int) -> SplitReport:
         """Return the report of rows that all go into train, so that nobody looked for near-duplicates."""
         return cls({"train": count, "validation": 0, "test": 0}, 0, 0, SIMILARITY, 0)
+
+
+_SAID: dict[str, Split] = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_SAID |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
+
+
+def split_said(value: object) -> Split | None:
+    """Return the split that a column's value means; None: it means none."""
+    return _SAID.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def split_rows(

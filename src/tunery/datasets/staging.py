@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunery.datasets.identifiers import ENTRY_BYTES
 from tunery.datasets.packed import Chunk, PackedRows, packed
 from tunery.datasets.shapes import Shape, input_of
+from tunery.datasets.splits import Split
 from tunery.datasets.versions.row_files import StoredRow, schema_of_rows
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Staged:
     def row_ids(self) -> list[str]:
         """Their ids, in order."""
         return [row_id for batch in self._batches() for row_id in batch["row_id"].to_pylist()]
+
+    @property
+    def splits(self) -> list[Split]:
+        """The split of each that a column of the file said, in order."""
+        return [split for batch in self._batches() for split in batch["split"].to_pylist()]
 
     @property
     def inputs(self) -> Sequence[str]:

@@ -17,6 +17,7 @@ from tunery.datasets.operations import rows_of
 from tunery.datasets.provenance import provenance_of
 from tunery.datasets.publishing.card import card_of
 from tunery.datasets.publishing.croissant import FILES, write_croissant
+from tunery.datasets.publishing.reading import read_croissant
 from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.views import Provenance
 from tunery.kit.actor import Actor
@@ -75,6 +76,7 @@ def test_mlcroissant_validates_and_loads_what_is_written(
     first = loaded[1]
     assert (first["rows/score"], first["rows/rank"], first["rows/checked"]) == (0.5, 1, False)
     assert {each["splits/name"] for each in found.records("splits")} == {"train", "validation", "test"}
+    assert read_croissant(tmp_path / "out").split_column == "split"
 
 
 def test_responsible_ai_terms_say_what_was_measured_and_what_was_not(

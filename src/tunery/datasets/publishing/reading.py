@@ -29,6 +29,7 @@ class Described:
         license: An SPDX expression.
         url: Where the dataset is found.
         description: What it is.
+        split_column: The column that says the split of each row.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Described:
     license: str | None
     url: str | None
     description: str
+    split_column: str | None = None
 
 
 def read_croissant(path: Path) -> Described:
@@ -57,6 +59,7 @@ def read_croissant(path: Path) -> Described:
         license=_license(whole.get("license")),
         url=urls[0][:2000] if urls else None,
         description=" ".join(_texts(whole.get("description"))[:1])[:10_000],
+        split_column=_split_column(whole),
     )
 
 
@@ -92,6 +95,32 @@ def _data_file(whole: dict[str, Any], folder: Path) -> tuple[Path, str | None]:
         )
     path, digest = found[0]
     return path, digest if isinstance(digest, str) else None
+
+
+def _split_column(whole: dict[str, Any]) -> str | None:
+    """Return the column whose field refers to the records that are the splits (``cr:Split``)."""
+    sets = [each for each in _objects(whole.get("recordSet")) if isinstance(each.get("@id"), str)]
+    splits = tuple(
+        f"{each['@id']}/" for each in sets if any(text.endswith("Split") for text in _texts(each.get("dataType")))
+    )
+    for field in (field for each in sets for field in _objects(each.get("field"))):
+        refers = [text for target in _objects(field.get("references")) for text in _identified(target.get("field"))]
+        if splits and any(text.startswith(splits) for text in refers):
+            return next((text for source in _objects(field.get("source")) for text in _extracted(source)), None)
+    return None
+
+
+def _extracted(source: dict[str, Any]) -> list[str]:
+    return [text for each in _objects(source.get("extract")) for text in _texts(each.get("column"))]
+
+
+def _identified(value: Any) -> list[str]:
+    return [text for each in _objects(value) for text in _texts(each.get("@id"))]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a JSON-LD value: one, or several."""
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 
 def _texts(value: Any) -> list[str]:

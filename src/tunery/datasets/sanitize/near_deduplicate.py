@@ -74,7 +74,7 @@ class _Spool(Sequence[str]):
 
     def append(self, row: Row) -> None:
         self._offsets.append(self._file.tell())
-        self._file.write(json.dumps([row.row_id, row.line, row.values, row.subjects]).encode() + b"\n")
+        self._file.write(json.dumps([row.row_id, row.line, row.values, row.subjects, row.split]).encode() + b"\n")
 
     def __len__(self) -> int:
         return len(self._offsets)
