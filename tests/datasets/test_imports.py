@@ -231,8 +231,22 @@ def test_dat_12_splits_may_be_those_of_the_file(ground: Ground, actor: Actor) ->
     merged = put("merge", (2, "new", "test"), (1, "new", "validation"), (4, "d", "train"))
     assert merged == {"1": ("validation", "new"), "2": ("test", "new"), "3": ("validation", "c"), "4": ("train", "d")}
     assert newest(ground, actor).rows == {"train": 1, "validation": 2, "test": 1}
+    assert put("append", (5, "e", "train"), (6, "f", "dev"))["6"] == ("validation", "f")
     with pytest.raises(ValueError, match="leave validation_split and test_split out"):
         wish_for(ground, actor, [], split_column="part", test_split=0.5)
+    for other in ({"key": "part"}, {"subject_columns": ("part",)}, {"columns": {"text": ["a", "part"]}}):
+        with pytest.raises(ValueError, match="'part' is taken out of the rows"):
+            wish_for(ground, actor, [], split_column="part", **other)
+
+
+def test_copies_on_both_sides_of_a_files_own_split_are_counted(ground: Ground, actor: Actor) -> None:
+    parts = ["train", "test", "train", "validation", "train"]
+    lines = [pairs(9)[n // 2] | {"part": part, "n": n} for n, part in enumerate(parts)]
+    version = execute_import(context_of(ground, actor), wish_for(ground, actor, lines, split_column="part"))
+    assert version.provenance["qualityMetrics"]["leakingRows"] == 2
+    alone = [line for line in lines if line["part"] == "train"]
+    version = execute_import(context_of(ground, actor), wish_for(ground, actor, alone, split_column="part"))
+    assert (version.rows["train"], version.provenance["qualityMetrics"]["leakingRows"]) == (3, 0)
 
 
 def test_two_imports_of_one_new_dataset_at_once_are_two_versions(ground: Ground, actor: Actor) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tunery.errors import RecipeInvalid
-from tunery.pipelines.recipe import load_recipe, parse_recipe
+from tunery.pipelines.recipe import check_splits, load_recipe, parse_recipe
 
 R5_TEMPLATE = """
 # Example: fine_tune_template.yaml
@@ -122,6 +122,16 @@ def test_paths_count_from_the_folder_of_the_recipe(tmp_path: Path, monkeypatch: 
     path = _write(tmp_path, R5_TEMPLATE)
     monkeypatch.chdir("/")
     assert load_recipe(path).local_paths() == [str(tmp_path / "data.jsonl")]
+
+
+def test_splits_that_the_file_says_are_looked_for_when_it_was_read() -> None:
+    data = {"model": {"name": "m", "base_model": "b"}, "training_data": {"path": "x", "split_column": "part"}}
+    recipe = parse_recipe(data | {"optimization": {"early_stopping": {"enabled": True}}})
+    check_splits(recipe, "rows:1", {"train": 3, "validation": 1, "test": 1})
+    for lacking in ("test", "validation"):
+        rows = {"train": 3, "validation": 1, "test": 1} | {lacking: 0}
+        with pytest.raises(RecipeInvalid, match=f"rows:1 has no {lacking} rows.* a split_column that names some"):
+            check_splits(recipe, "rows:1", rows)
 
 
 @pytest.mark.parametrize(

@@ -303,10 +303,15 @@ def export(
     column: Annotated[
         list[str] | None, typer.Option(help="Column to export; may be repeated. Default: those of the first rows.")
     ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="A column more, of this name, that says the split of each row.")
+    ] = None,
 ) -> Output:
     """Write the rows of a version to a file, or a dataset and its history to a Delta table; the export is audited."""
     with Client() as client:
-        made = client.datasets.export(reference, to, format=form, split=split, columns=column)
+        made = client.datasets.export(
+            reference, to, format=form, split=split, columns=column, split_column=split_column
+        )
     told = [f"erased, so empty in this table: version {', '.join(map(str, made.erased))}"] if made.erased else []
     shown = sheet({"path": str(made.path), "version": made.version, "erased": made.erased})
     return Output(shown.data, shown.shown, [*told])

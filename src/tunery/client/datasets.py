@@ -243,6 +243,7 @@ class Datasets(Noun):
         format: Literal["jsonl", "csv", "parquet", "delta"] = "jsonl",
         split: str | None = None,
         columns: builtins.list[str] | None = None,
+        split_column: str | None = None,
     ) -> Exported:
         """Write rows to a new file, or a dataset with its whole history to a new folder; the export is audited.
 
@@ -253,10 +254,12 @@ class Datasets(Noun):
                 version ``n`` is version ``n`` of the dataset; erased ones are empty.
             split: Only rows of this split.
             columns: Only these columns; none: those of the first rows.
+            split_column: A column more, of this name, that says the split of each row.
         """
         refuse_existing(Path(path))
         name, version = _parts(reference)
         query = {"version": version, "format": format, "split": split, "column": columns}
+        query["split_column"] = split_column
         address = path_of("datasets", name, "exports")
         with self._transport.stream("POST", address, query=query, headers={"Accept-Encoding": "identity"}) as response:
             return write_export(response, Path(path), unpack=format == "delta")

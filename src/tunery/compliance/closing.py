@@ -60,8 +60,11 @@ def import_line(case: Case, *options: str, newest: bool = False) -> str:
     back = ["tunery", "datasets", "import", file, "--name", name]
     if "--license" not in options and licences:
         back += ["--license", licences[0] if len(licences) == 1 else " AND ".join(f"({each})" for each in licences)]
+    if said := made.get("split_column"):
+        out += ["--split-column", said]
+        back += ["--split-column", said]
     for option, default in _AS_MADE.items():
-        if made.get(option, default) != default:
+        if made.get(option, default) != default and not (said and option.endswith("_split")):
             back += [f"--{option.replace('_', '-')}", str(made[option])]
     if columns := made.get("columns"):
         shaped = [*SHAPES[case.version["shape"]], *({"tools"} & {*columns})]

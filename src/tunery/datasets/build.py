@@ -166,19 +166,18 @@ def build_rows(
 def _dealt(staged: Staged, standing: Standing, options: ImportOptions) -> tuple[Iterable[Split], SplitReport]:
     """Return the split of each row, in order, and the report."""
     deal = partial(split_rows, seed=options.seed, validation=options.validation_split, test=options.test_split)
-    if options.split_column:
-        said = standing.splits | dict(zip(staged.row_ids, staged.splits, strict=True))
-        inputs = standing.inputs | dict(zip(staged.row_ids, staged.inputs, strict=True))
-        _, report = deal([*inputs], [*inputs.values()], settled=[said[row_id] for row_id in inputs])
-        return staged.splits, report
-    if not (options.validation_split or options.test_split) and {*standing.splits.values()} <= {"train"}:
+    said = staged.splits if options.split_column else []
+    held_out = options.validation_split or options.test_split or {*said} - {"train"}
+    if not held_out and {*standing.splits.values()} <= {"train"}:
         again = sum(row_id in standing.splits for row_id in staged.row_ids) if standing.replaced else 0
         return repeat("train"), SplitReport.of_train(len(standing.splits) + len(staged) - again)
     if not standing.splits:
-        return deal(staged.row_ids, staged.inputs)
-    # Rows that stand come first; one that comes again keeps its place and split, and is compared as it now is.
+        return deal(staged.row_ids, staged.inputs, settled=said)
+    # Rows that stand come first; one that comes again keeps its place, and its split unless the file says another, and
+    # is compared as it now is.
     inputs = standing.inputs | dict(zip(staged.row_ids, staged.inputs, strict=True))
-    dealt, report = deal([*inputs], [*inputs.values()], settled=[*standing.splits.values()])
+    settled = standing.splits | dict(zip(staged.row_ids, said, strict=bool(said)))
+    dealt, report = deal([*inputs], [*inputs.values()], settled=[*settled.values()])
     split_of = dict(zip(inputs, dealt, strict=True))
     return [split_of[row_id] for row_id in staged.row_ids], report
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,6 +41,7 @@ from tunery.platform.jobs.context import LeaseLost
 __all__ = ["execute_fetch", "execute_import"]
 
 _SET_ASIDE = "quarantine.jsonl"
+_WATCH_EVERY = 1000
 _TRIES = 5
 
 
@@ -155,8 +156,15 @@ def _files(
         return [*standing, *put_rows(*where, built.batches(watch), scratch, after(standing), indexed=indexed)]
     merged = built.by_id()
     kept, found = replace_rows(*where, standing, merged, scratch, indexed=indexed)
-    new = (row for row_id, row in merged.items() if row_id not in found)
+    new = (merged[row_id] for row_id in _watched(merged, watch) if row_id not in found)
     return [*kept, *put_rows(*where, new, scratch, after(kept), indexed=indexed)]
+
+
+def _watched(row_ids: Iterable[str], watch: Watch) -> Iterator[str]:
+    for number, row_id in enumerate(row_ids):
+        if number % _WATCH_EVERY == 0:
+            watch("write", number)
+        yield row_id
 
 
 def _build(

@@ -162,17 +162,19 @@ def _usable_rows(
     for record in records:
         if (about := subjects.row(record.values, record.line)) is None:
             continue
+        whole = dict(record.values) if split_column else record.values
         said = record.values.pop(split_column, None) if split_column else "train"
         try:
             if (split := split_said(said)) is None:
-                raise RowFault(f"the split column {split_column!r} says neither train, validation nor test")
+                raise RowFault(
+                    f"the split column {split_column!r} says neither train, validation nor test; name no split column, "
+                    "and say how much is held out"
+                )
             values = shaper.shape(record.values, record.line)
             row_id = ids.name(record.values, record.line)
             row = Row(row_id, record.line, values, about, split if split_column else "")
         except RowFault as fault:
-            if split_column and said is not None:
-                record.values[split_column] = said
-            quarantine.refuse_record(record, fault)
+            quarantine.refuse_record(record._replace(values=whole), fault)
             continue
         if not shaper.mixed:  # a mixed file is refused when it has been read, so that the message can name lines
             yield row

@@ -61,8 +61,8 @@ class RowOptions(BaseModel):
     split_column: str | None = Field(
         None,
         min_length=1,
-        description="Column that says the split of each row: train, validation or test. It is kept as the split alone, "
-        "and nothing else is held out.",
+        description="Column that says the split of each row: train, validation (val, valid, dev) or test. It is kept "
+        "as the split alone, and nothing else is held out. A merged row takes the split that its new self says.",
     )
     subject_columns: tuple[str, ...] = Field(
         (), description="Columns that name the person a row is about, such as a customer's number; found again by it."
@@ -90,6 +90,10 @@ class RowOptions(BaseModel):
     def _says_splits_once(self) -> Self:
         if self.split_column and (self.validation_split or self.test_split):
             raise ValueError("split_column says the split of each row; leave validation_split and test_split out")
+        named = (self.columns or {}).values()
+        mapped = [each for some in named for each in ([some] if isinstance(some, str) else some)]
+        if self.split_column and self.split_column in (self.key, *self.subject_columns, *mapped):
+            raise ValueError(f"the split column {self.split_column!r} is taken out of the rows, so it is nothing else")
         return self
 
     @field_validator("validation_split", "test_split", mode="before")

@@ -27,12 +27,13 @@ class SplitReport:
 
     Attributes:
         rows: Number of rows by split.
-        groups: Groups of near-duplicates that were dealt out whole; a row without any is a group of its own. 0 where
-            no row was held out.
+        groups: Groups of near-duplicates, dealt out whole unless a column said the splits; a row without any is a
+            group of its own. 0 where no row was held out.
         largest_group: Rows of the largest group.
         similarity: Jaccard similarity from which rows count as near-duplicates.
         leaking_rows: Validation and test rows that have a near-duplicate in train, or test rows that have one in
-            validation, found by hash functions other than those that made the groups; 0 is expected.
+            validation, found by hash functions other than those that made the groups; 0 is expected where rows were
+            dealt out.
     """
 
     rows: dict[Split, int]
@@ -151,8 +152,10 @@ def _deal(
 
 def _leaking(similarity: Similarity, text_of_row: list[int], splits: list[Split]) -> int:
     rank: dict[Split, int] = {name: number for number, name in enumerate(SPLITS)}
-    side_of_text = {text: rank[split] for text, split in zip(text_of_row, splits, strict=True)}
-    sides = [side_of_text[text] for text in range(len(side_of_text))]
+    least: dict[int, int] = {}
+    for text, split in zip(text_of_row, splits, strict=True):
+        least[text] = min(rank[split], least.get(text, len(SPLITS)))
+    sides = [least[text] for text in range(len(least))]
     pairs = similarity.pairs_across(sides)
     leaking = {first if sides[first] > sides[second] else second for first, second in pairs}
-    return sum(text in leaking for text in text_of_row)
+    return sum(text in leaking or rank[split] > sides[text] for text, split in zip(text_of_row, splits, strict=True))

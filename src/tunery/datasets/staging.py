@@ -88,6 +88,9 @@ class _ById(Mapping[str, StoredRow]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
+    def __contains__(self, row_id: object) -> bool:
+        return row_id in self._places
+
     def __getitem__(self, row_id: str) -> StoredRow:
         place = self._places[row_id]
         names = ("line", "content", "entries", "row_hash")

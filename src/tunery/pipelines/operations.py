@@ -10,13 +10,12 @@ from tunery import audit
 from tunery.datasets.operations import resolve_version as resolve_dataset
 from tunery.datasets.sources import HubSource
 from tunery.datasets.sources.hub import pin_source
-from tunery.datasets.tables import DatasetVersion
 from tunery.errors import Erased, Forbidden, RecipeInvalid, Refused
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.digests import sha256_json
 from tunery.kit.ids import new_id
-from tunery.pipelines.recipe import Recipe, parse_recipe
+from tunery.pipelines.recipe import Recipe, check_splits, parse_recipe
 from tunery.pipelines.schemas import PipelineStart, PipelineView, StageView
 from tunery.pipelines.tables import Pipeline, PipelineStage
 from tunery.pipelines.waiting import waiting_behind
@@ -126,23 +125,13 @@ def pin_data(ground: Ground, actor: Actor, recipe: Recipe) -> Recipe:
     if section.source == "dataset":
         with ground.database.session(actor.tenant_id, read_only=True) as session:
             version = resolve_dataset(session, section.path)
-        _check_splits(recipe, version)
+        check_splits(recipe, version.reference, version.rows)
         pinned: dict[str, Any] = {"path": version.reference}
     elif isinstance(source := section.elsewhere, HubSource):
         pinned = {"revision": pin_source(ground, actor.tenant_id, source).revision}
     else:
         return recipe
     return recipe.model_copy(update={"training_data": section.model_copy(update=pinned)})
-
-
-def _check_splits(recipe: Recipe, version: DatasetVersion) -> None:
-    needed = {"test": "base and tuned model are measured on them"}
-    if recipe.optimization.early_stopping.enabled:
-        needed["validation"] = "optimization.early_stopping needs them"
-    for split, why in needed.items():
-        if not version.rows.get(split):
-            message = f"{version.reference} has no {split} rows, and {why}; import its rows with {split}_split"
-            raise RecipeInvalid(message, faults=[{"path": "training_data.path", "message": message}])
 
 
 def base_source(recipe: Recipe, inputs: dict[str, Any]) -> BaseSource:

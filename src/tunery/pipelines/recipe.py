@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,7 +18,7 @@ from tunery.promotion.schemas import GateSection
 from tunery.serving.schemas import DeploymentSection
 from tunery.training.schemas import TrainingSection
 
-__all__ = ["ModelSection", "Recipe", "load_recipe", "parse_recipe"]
+__all__ = ["ModelSection", "Recipe", "check_splits", "load_recipe", "parse_recipe"]
 
 
 _MOST_FAULTS, _LONGEST_NAME = 100, 100
@@ -119,21 +120,34 @@ def _check(data: dict[str, Any], faults: list[dict[str, str]]) -> Recipe:
     return recipe
 
 
+def check_splits(recipe: Recipe, reference: str, rows: Mapping[str, int]) -> None:
+    """Raise RecipeInvalid if a dataset version with so many rows in each split lacks some that the recipe needs."""
+    needed = {"test": "base and tuned model are measured on them"}
+    if recipe.optimization.early_stopping.enabled:
+        needed["validation"] = "optimization.early_stopping needs them"
+    for split, why in needed.items():
+        if not rows.get(split):
+            how = f"import its rows with {split}_split, or with a split_column that names some"
+            message = f"{reference} has no {split} rows, and {why}; {how}"
+            raise RecipeInvalid(message, faults=[{"path": "training_data", "message": message}])
+
+
 def _contradictions(recipe: Recipe) -> list[dict[str, str]]:
     faults = []
     imported = recipe.training_data.source != "dataset"
+    dealt = imported and recipe.training_data.split_column is None
     if recipe.sanitize and not imported:
         faults.append(
             {"path": "sanitize", "message": "a version of a dataset is taken as it stands; sanitise when importing it"}
         )
-    if imported and recipe.optimization.early_stopping.enabled and not recipe.training_data.validation_split:
+    if dealt and recipe.optimization.early_stopping.enabled and not recipe.training_data.validation_split:
         faults.append(
             {
                 "path": "optimization.early_stopping.enabled",
                 "message": "needs validation rows: set training_data.validation_split",
             }
         )
-    if imported and not recipe.training_data.test_split:
+    if dealt and not recipe.training_data.test_split:
         faults.append(
             {
                 "path": "training_data.test_split",

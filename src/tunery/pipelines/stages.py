@@ -22,7 +22,7 @@ from tunery.evaluation.runs import execute_evaluation
 from tunery.evaluation.schemas import EvaluationCreate
 from tunery.kit.units import format_bytes, format_seconds
 from tunery.lineage.operations import Node, link
-from tunery.pipelines.recipe import Recipe
+from tunery.pipelines.recipe import Recipe, check_splits
 from tunery.platform.jobs import JobContext
 from tunery.promotion.evidence import gather_evidence
 from tunery.promotion.operations import keep_verdict, promote_version
@@ -80,6 +80,7 @@ def import_data(context: JobContext, work: Work) -> dict[str, Any]:
             **said,
         )
         version = execute_import(context, wish)
+    check_splits(recipe, version.reference, version.rows)
     rows = ", ".join(f"{count} {split}" for split, count in version.rows.items())
     return {
         "version_id": version.id,

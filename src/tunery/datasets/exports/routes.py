@@ -36,15 +36,16 @@ def export(
     form: Literal["jsonl", "csv", "parquet", "delta"] = Query("jsonl", alias="format"),
     split: str | None = Query(None, max_length=50),
     column: Annotated[list[str] | None, Query(max_length=1000)] = None,
+    split_column: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
 ) -> Response:
     """Download the rows of a version as one file, or the dataset with its whole history as a Delta table in a tar."""
     found = operations.find_version(call.session, name, version)
     if form == "delta":
-        return _delta(call, found, version, split or column)
+        return _delta(call, found, version, split or column or split_column)
     call.session.commit()
     with ExitStack() as held:
         path = held.enter_context(scratch_folder(call.ground.settings, "export")) / "rows"
-        count = export_rows(partial(_values, call.ground, found, split), path, form, column)
+        count = export_rows(partial(_values, call.ground, found, split, split_column), path, form, column)
         audit.record(
             call.session, call.actor, "dataset_exported", found.reference,
             format=form, rows=count, split=split, digest=found.digest,
@@ -68,8 +69,11 @@ def _delta(call: Call, found: DatasetVersion, version: str | None, part: object)
         return StreamingResponse(_sent(archive, held.pop_all()), headers=headers, media_type="application/x-tar")
 
 
-def _values(ground: Ground, version: DatasetVersion, split: str | None) -> Iterator[dict[str, Any]]:
-    return (row.values for row in operations.rows_of(ground, version, split))
+def _values(
+    ground: Ground, version: DatasetVersion, split: str | None, split_column: str | None
+) -> Iterator[dict[str, Any]]:
+    for row in operations.rows_of(ground, version, split):
+        yield row.values | ({split_column: row.split} if split_column else {})
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery.datasets.licensing.expressions import license_of_card
+from tunery.datasets.splits import split_said
 from tunery.errors import FormatInvalid, InvalidInput
 from tunery.kit.digests import sha256_file
 from tunery.kit.references import slug
@@ -98,15 +99,18 @@ def _data_file(whole: dict[str, Any], folder: Path) -> tuple[Path, str | None]:
 
 
 def _split_column(whole: dict[str, Any]) -> str | None:
-    """Return the column whose field refers to the records that are the splits (``cr:Split``)."""
+    """Return the column whose field refers to the records of splits (``cr:Split``), where all are splits here."""
     sets = [each for each in _objects(whole.get("recordSet")) if isinstance(each.get("@id"), str)]
-    splits = tuple(
-        f"{each['@id']}/" for each in sets if any(text.endswith("Split") for text in _texts(each.get("dataType")))
-    )
+    of_splits = [each for each in sets if any(text.endswith("Split") for text in _texts(each.get("dataType")))]
+    names = [name for each in of_splits for record in _objects(each.get("data")) for name in record.values()]
+    if not names or None in map(split_said, names):
+        return None
+    splits = tuple(f"{each['@id']}/" for each in of_splits)
     for field in (field for each in sets for field in _objects(each.get("field"))):
         refers = [text for target in _objects(field.get("references")) for text in _identified(target.get("field"))]
-        if splits and any(text.startswith(splits) for text in refers):
-            return next((text for source in _objects(field.get("source")) for text in _extracted(source)), None)
+        columns = [text for source in _objects(field.get("source")) for text in _extracted(source)]
+        if columns and any(text.startswith(splits) for text in refers):
+            return columns[0]
     return None
 
 

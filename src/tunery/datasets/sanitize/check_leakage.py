@@ -23,8 +23,8 @@ BATCH_CHARACTERS = 16_000_000
 class CheckLeakage(SanitizeStep):
     """Measure how many rows of evaluation sets stand among the rows, exactly or nearly; none is taken away.
 
-    What a model is asked is compared. The import's own test and validation rows need no check: its split never puts
-    near-duplicates on two sides, and its record says so (`leakingRows`).
+    What a model is asked is compared. The import's own test and validation rows need no check: near-duplicates are
+    never dealt out to two sides, and where a column says the splits its record counts those that are (`leakingRows`).
     """
 
     removes_rows: ClassVar[bool] = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, compress
 from operator import not_
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
@@ -29,19 +30,20 @@ class Deduplicate(SanitizeStep):
 
     step: Literal["deduplicate"] = Field("deduplicate", description="Name of the step.")
 
-    _sources: Sources | None = PrivateAttr(None)
+    _scratch: Path | None = PrivateAttr(None)
+    _standing: Callable[[], Iterable[Row]] = PrivateAttr(tuple)
 
     def prepare(self, sources: Sources) -> Deduplicate:
         ready = self.model_copy()
-        ready._sources = sources
+        ready._scratch, ready._standing = sources.scratch, sources.standing
         return ready
 
     def apply(self, rows: Iterable[Row], shape: Shape, tally: Tally) -> Iterator[Row]:
         return chain.from_iterable(self.apply_to(chunked(rows), shape, tally))
 
     def apply_to(self, chunks: Iterable[Chunk], shape: Shape, tally: Tally) -> Iterator[Chunk]:
-        seen = Seen(self._sources.scratch if self._sources else None)
-        for before in chunked(self._sources.standing() if self._sources else ()):
+        seen = Seen(self._scratch)
+        for before in chunked(self._standing()):
             seen.add_all([content_digest(row, shape) for row in before])
         for chunk in chunks:
             if isinstance(chunk, PackedRows):
