@@ -106,19 +106,8 @@ def import_dataset(
     steps += [{"step": "deduplicate"}] if deduplicate else []
     steps += [{"step": "redact_pii"}, {"step": "redact_secrets"}] if redact else []
     steps += [{"step": "filter_by_length", "max_len": max_len}] if max_len else []
-    options = import_options(
-        column,
-        shape,
-        format_name,
-        encoding,
-        key,
-        subject_column,
-        on_error,
-        validation_split,
-        test_split,
-        split_column,
-        seed,
-    )
+    splits = validation_split, test_split, split_column
+    options = import_options(column, shape, format_name, encoding, key, subject_column, on_error, splits, seed)
     options |= {"sanitize": [*steps, *steps_in(sanitize)], "tokenizer": tokenizer}
     with Client() as client:
         with watching("upload") as watch:
@@ -162,19 +151,8 @@ def fetch_dataset(
     wait: Wait = True,
 ) -> Output:
     """Fetch a dataset of the Hub, or a file at a public web address, and import it."""
-    options = import_options(
-        column,
-        shape,
-        format_name,
-        encoding,
-        key,
-        subject_column,
-        on_error,
-        validation_split,
-        test_split,
-        split_column,
-        seed,
-    )
+    splits = validation_split, test_split, split_column
+    options = import_options(column, shape, format_name, encoding, key, subject_column, on_error, splits, seed)
     options |= {"sanitize": steps_in(sanitize)}
     with Client() as client:
         started = client.datasets.fetch(

@@ -77,12 +77,14 @@ def import_options(
     key: str | None,
     subject_columns: list[str] | None,
     on_error: str,
-    validation_split: str | None,
-    test_split: str | None,
-    split_column: str | None,
+    splits: tuple[str | None, str | None, str | None],
     seed: int,
 ) -> dict[str, Any]:
-    """Return the options as the API takes them. Raises: InvalidInput: one is not understood."""
+    """Return the options as the API takes them; ``splits``: shares of validation and test, and the column that says them.
+
+    Raises: InvalidInput: one is not understood.
+    """
+    validation_split, test_split, split_column = splits
     shares = {"validation_split": validation_split, "test_split": test_split}
     return {
         "columns": column_map(columns),
