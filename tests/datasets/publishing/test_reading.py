@@ -37,6 +37,18 @@ def test_name_licence_address_and_description_are_taken(tmp_path: Path) -> None:
     assert (found.url, found.description) == ("https://example.com/talks", "Talks.")
 
 
+def test_the_column_of_splits_is_taken_where_all_of_them_are_splits_here(tmp_path: Path) -> None:
+    def column(*names: str) -> str | None:
+        data = [{"folds/name": name, "folds/url": f"cr:{name.title()}Split"} for name in names]
+        refers = {"references": {"field": {"@id": "folds/name"}}, "source": {"extract": {"column": "part"}}}
+        sets = [{"@id": "folds", "dataType": ["cr:Split"], "data": data}, {"@id": "rows", "field": [{}, refers]}]
+        return read_croissant(written(tmp_path, recordSet=sets)).split_column
+
+    assert column("train", "val", "test") == "part"
+    assert column("train", "unsupervised") is None
+    assert column() is None
+
+
 @pytest.mark.parametrize(
     ("value", "license"),
     [

@@ -102,7 +102,8 @@ def _split_column(whole: dict[str, Any]) -> str | None:
     """Return the column whose field refers to the records of splits (``cr:Split``), where all are splits here."""
     sets = [each for each in _objects(whole.get("recordSet")) if isinstance(each.get("@id"), str)]
     of_splits = [each for each in sets if any(text.endswith("Split") for text in _texts(each.get("dataType")))]
-    names = [name for each in of_splits for record in _objects(each.get("data")) for name in record.values()]
+    records = [record for each in of_splits for record in _objects(each.get("data"))]
+    names = [name for record in records for key, name in record.items() if key.endswith("name")]
     if not names or None in map(split_said, names):
         return None
     splits = tuple(f"{each['@id']}/" for each in of_splits)
