@@ -80,7 +80,7 @@ def import_options(
     splits: tuple[str | None, str | None, str | None],
     seed: int,
 ) -> dict[str, Any]:
-    """Return the options as the API takes them; ``splits``: shares of validation and test, and the column that says them.
+    """Return the options as the API takes them; ``splits``: shares of validation and test, or the column of them.
 
     Raises: InvalidInput: one is not understood.
     """
