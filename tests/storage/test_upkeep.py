@@ -296,7 +296,8 @@ def test_a_damaged_neighbour_is_given_up_where_that_is_wanted(
     with pytest.raises(IntegrityError, match="--lose-damaged"):
         destroyed(door, admin, models["tuned"])
     result = destroyed(door, admin, models["tuned"], lose_damaged=True)
-    assert (result["destroyed"], result["lost"]) == ([weights(models["tuned"])], [weights(models["base"])])
+    assert weights(models["tuned"]) in result["destroyed"]  # so are its settings, where no other test shares them
+    assert result["lost"] == [weights(models["base"])]
     damages = done(door, admin, "store/check")["damages"]
     assert models["base"]["reference"] in [name for damage in damages for name in damage["versions"]]
     assert audited(door, admin, "model_destroyed")[-1].details["lost"] == [weights(models["base"])]
