@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
     """A folder with a stranger's data file and a link-free model folder beside it."""
     folder = tmp_path_factory.mktemp("work")
     write_rows(folder / "Their Rows.jsonl", 120)
-    tiny_llama.rename(folder / "tiny-model")
+    shutil.copytree(tiny_llama, folder / "tiny-model")
     return folder
 
 
