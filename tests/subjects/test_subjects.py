@@ -36,7 +36,7 @@ from tunery.kit.ids import new_id
 from tunery.lineage.operations import Node, link
 from tunery.platform.blobs.tables import BlobRow
 from tunery.platform.ground import Ground
-from tunery.platform.jobs import Job
+from tunery.platform.jobs import Job, JobContext
 from tunery.promotion.operations import promote_version
 from tunery.promotion.schemas import Promotion
 from tunery.registry.holds import decide_hold, place_hold
@@ -299,19 +299,36 @@ def test_the_same_file_imported_after_an_erasure_is_a_version_without_the_person
     assert (again.version, again.total_samples, again.status) == (3, 9, "ready")
 
 
-def test_an_import_that_began_before_an_erasure_does_not_bring_the_person_back(ground: Ground, actor: Actor) -> None:
-    begun = context_of(ground, actor)
-    certificates: list[dict[str, Any]] = []
+def erase_while_it_runs(ground: Ground, actor: Actor, context: JobContext, identifier: str) -> None:
+    """Erase somebody at the first moment at which a job asks whether it was cancelled."""
+    deeds = iter([lambda: erased(ground, actor, identifier)])
 
     def while_it_runs() -> bool:
-        if not certificates:
-            certificates.append(erased(ground, actor, "p3@example.com"))
+        for deed in deeds:
+            deed()
         return False
 
-    begun.cancelled = while_it_runs
+    context.cancelled = while_it_runs
+
+
+def test_an_import_that_began_before_an_erasure_does_not_bring_the_person_back(ground: Ground, actor: Actor) -> None:
+    begun = context_of(ground, actor)
+    erase_while_it_runs(ground, actor, begun, "p3@example.com")
     version = execute_import(begun, wish_for(ground, actor, people(10), **WHOLE))
-    assert certificates
     assert version.total_samples == 9
+    assert traced(ground, actor, "p3@example.com").rows == []
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_rows_that_come_while_those_that_stand_are_erased_come_to_what_is_left(
+    ground: Ground, actor: Actor, mode: str
+) -> None:
+    imported(ground, actor, people(10), key="customer", **WHOLE)
+    begun = context_of(ground, actor)
+    erase_while_it_runs(ground, actor, begun, "p3@example.com")
+    wish = wish_for(ground, actor, people(30)[20:], key="customer", **WHOLE)
+    version = execute_import(begun, wish.model_copy(update={"mode": mode}))
+    assert (version.version, version.parent, version.total_samples) == (3, 2, 19)
     assert traced(ground, actor, "p3@example.com").rows == []
 
 

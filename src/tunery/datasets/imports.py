@@ -24,7 +24,7 @@ from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
 from tunery.datasets.tokens import count_tokens
 from tunery.datasets.versions.contents import batches_of, files_of, read_rows
-from tunery.datasets.versions.recording import Change, record_version
+from tunery.datasets.versions.recording import Change, record_version, while_it_stands
 from tunery.datasets.versions.rewriting import after, replace_rows
 from tunery.datasets.versions.writing import put_index, put_rows, write_version
 from tunery.datasets.views import DatasetFetch, DatasetImport
@@ -98,7 +98,7 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
         parent = resolve_version(session, dataset.name) if stands else None
         standing = files_of(session, parent) if parent else []
     # A worker that was taken over may still be at it, so each attempt has a folder of its own.
-    with scratch_folder(context.ground.settings, "import") as scratch:
+    with while_it_stands(context.ground, parent), scratch_folder(context.ground.settings, "import") as scratch:
         subjects = SubjectWatch.of_import(
             context.ground, context.tenant_id, wish.options.subject_columns, indexed=wish.options.subject_index
         )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tunery.datasets.operations import get_dataset, newest_version, resolve_version
 from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
 from tunery.datasets.versions.contents import batches_of, files_of
-from tunery.datasets.versions.recording import Change, node_of, record_version
+from tunery.datasets.versions.recording import Change, node_of, record_version, while_it_stands
 from tunery.datasets.versions.rewriting import after, without_rows
 from tunery.datasets.versions.row_files import rows_in
 from tunery.datasets.versions.writing import put_rows, write_version
@@ -96,7 +96,7 @@ def _change(
             return done
         parent = newest_version(session, dataset) if like else resolve_version(session, name)
         files = files_of(session, parent)
-    with scratch_folder(context.ground.settings, "change") as scratch:
+    with while_it_stands(context.ground, like or parent), scratch_folder(context.ground.settings, "change") as scratch:
         written = write_version(context.ground, context.tenant_id, dataset.id, make(files, scratch))
     like = like or parent
     step = {"step": kind, "description": told, "affectedSamples": affected, "timestamp": now().isoformat()}

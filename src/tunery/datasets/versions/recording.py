@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from tunery import audit
 from tunery.datasets.tables import Dataset, DatasetVersion
 from tunery.datasets.versions.writing import Written, list_files
-from tunery.errors import StaleState
+from tunery.errors import IntegrityError, NotFound, StaleState
 from tunery.kit.actor import Actor
 from tunery.kit.ids import new_id
 from tunery.lineage.operations import Node, link
 from tunery.platform.db import TenantSession
 from tunery.platform.events import emit
+from tunery.platform.ground import Ground
 
-__all__ = ["Change", "node_of", "record_version"]
+__all__ = ["Change", "node_of", "record_version", "while_it_stands"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,19 @@ def record_version(
     audit.record(session, actor, f"dataset_{_DONE[change.kind]}", row.reference, digest=row.digest, rows=row.rows)
     emit(session, actor, f"datasets.{_DONE[change.kind]}", f"datasets/{row.reference}", {"version_id": row.id})
     return row
+
+
+@contextmanager
+def while_it_stands(ground: Ground, parent: DatasetVersion | None) -> Iterator[None]:
+    """Read the files of a parent. Raises: StaleState: they were missing, for rows of it were erased meanwhile."""
+    try:
+        yield
+    except (NotFound, IntegrityError) as error:
+        if parent is not None:
+            with ground.database.session(parent.tenant_id, read_only=True) as session:
+                if session.get_one(DatasetVersion, parent.id).status == "erased":
+                    raise StaleState(f"rows of {parent.reference} were erased meanwhile; try again") from error
+        raise
 
 
 def node_of(version: DatasetVersion) -> Node:
