@@ -27,16 +27,16 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_becomes_a_version_that_can_be_read(client: Client, file: Path) -> None:
-    started = client.datasets.import_(file, name="asked", options={"test_split": 6, "seed": 3}, license="MIT")
+    started = client.datasets.import_(file, name="questions", options={"test_split": 6, "seed": 3}, license="MIT")
     result = client.jobs.wait(started.job_id).result
-    assert result["reference"] == "asked:1"
-    [version] = client.datasets.versions("asked")
+    assert result["reference"] == "questions:1"
+    [version] = client.datasets.versions("questions")
     assert (version.digest, version.rows) == (result["digest"], {"train": 30, "validation": 4, "test": 6})
-    rows = client.datasets.rows("asked:1", split="test", limit=4, offset=3)
+    rows = client.datasets.rows("questions:1", split="test", limit=4, offset=3)
     assert (len(rows), rows.total) == (3, 6)
     assert rows[0].row.keys() == {"prompt", "completion"}
-    assert "asked" in [dataset.name for dataset in client.datasets.list()]
-    assert client.datasets.get("asked").current_version == 1
+    assert "questions" in [dataset.name for dataset in client.datasets.list()]
+    assert client.datasets.get("questions").current_version == 1
 
 
 def test_prv_01_provenance_has_r1s_fields(client: Client, file: Path) -> None:

@@ -99,13 +99,14 @@ def test_public_routes_say_nothing_but_that_they_work(door: Door) -> None:
 def test_what_a_role_lacks_is_refused_and_audited(door: Door, nickname: str) -> None:
     person = door[f"acme/{nickname}"]
     lacking = [spec for spec in GUARDED if not person.actor.may(spec.permission)]
+    before = len(_denied(door, person.actor.name))
     for spec in lacking:
         answer = person.http.request(spec.method, _address(spec), content=b"{")
         assert answer.status_code == 403, (spec.operation_id, answer.text)
         if not spec.full_path.startswith("/v1/"):
             assert answer.json()["code"] == "forbidden"
             assert spec.permission in answer.json()["detail"]
-    denied = [(e.action, e.resource, e.details["needs"]) for e in _denied(door, person.actor.name)]
+    denied = [(e.action, e.resource, e.details["needs"]) for e in _denied(door, person.actor.name)[before:]]
     assert sorted(denied) == sorted((spec.operation_id, _address(spec), spec.permission) for spec in lacking)
 
 
@@ -122,7 +123,7 @@ def test_what_only_the_operator_may_is_refused_to_administrators_of_tenants_and_
     assert admin.http.get("/metrics").status_code == 403
     answer = admin.http.post("/api/v1/tenants", json={"name": "third", "adminEmail": "x@third.example"})
     assert answer.status_code == 403
-    assert [e.action for e in _denied(door, admin.actor.name)] == ["system.metrics", "tenants.create"]
+    assert [e.action for e in _denied(door, admin.actor.name)][-2:] == ["system.metrics", "tenants.create"]
 
 
 def test_a_refusal_by_the_deed_itself_is_audited_too(door: Door) -> None:
