@@ -166,5 +166,5 @@ def _make_container(endpoint: str, key: str) -> None:
     signed = "PUT" + "\n" * 12 + f"x-ms-date:{date}\nx-ms-version:{version}\n/tests{path}\nrestype:container"
     signature = base64.b64encode(hmac.digest(base64.b64decode(key), signed.encode(), hashlib.sha256)).decode()
     headers = {"x-ms-date": date, "x-ms-version": version, "Authorization": f"SharedKey tests:{signature}"}
-    answer = httpx.put(f"{endpoint}/{BUCKET}?restype=container", headers=headers)
+    answer = httpx.put(f"{endpoint}/{BUCKET}?restype=container", headers=headers, timeout=60)
     answer.raise_for_status()

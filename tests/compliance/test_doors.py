@@ -11,14 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.doors.conftest import client, tunery
 from tunery.client import Client
 from tunery.compliance import validating
 from tunery.compliance.tables import Attestation
 from tunery.kit.clock import now
 from tunery.platform.db import Database
-
-__all__ = ["client", "tunery"]
 
 Tunery = Callable[..., tuple[int, Any, str]]
 

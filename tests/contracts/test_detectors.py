@@ -15,7 +15,7 @@ from tunery.datasets.pii.labelled import labelled_set
 from tunery.datasets.pii.redaction import Redactor
 from tunery.errors import InvalidInput, MissingExtra
 
-unhurried = settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+unhurried = settings(max_examples=80, suppress_health_check=list(HealthCheck))
 detectors = pytest.mark.parametrize("name", [*DETECTORS.names(), "custom"])
 
 SAMPLES = [row.text for row in labelled_set()][::37]

@@ -161,11 +161,11 @@ def test_the_pieces_of_a_stream_make_up_the_whole_answer(engine: RunningEngine, 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}], ids=["no key", "wrong key"])
 def test_without_the_key_there_is_no_answer(engine: RunningEngine, path: str, headers: dict[str, str]) -> None:
     for method in ("GET", "POST"):
-        assert httpx.request(method, f"{engine.url}{path}", headers=headers).status_code == 401
+        assert httpx.request(method, f"{engine.url}{path}", headers=headers, timeout=60).status_code == 401
 
 
 def test_health_needs_no_key(engine: RunningEngine) -> None:
-    assert httpx.get(f"{engine.url}/health").json() == {"status": "ok"}
+    assert httpx.get(f"{engine.url}/health", timeout=60).json() == {"status": "ok"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

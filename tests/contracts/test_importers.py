@@ -94,7 +94,7 @@ FORMATS: dict[str, Format] = {
 importers = pytest.mark.parametrize("name", IMPORTERS.names())
 quick_importers = pytest.mark.parametrize("name", sorted(set(IMPORTERS.names()) - {"parquet"}))
 """Those that start no process for each file; ``tests/datasets/test_parquet.py`` damages files of the other."""
-unhurried = settings(deadline=None, suppress_health_check=list(HealthCheck))
+unhurried = settings(suppress_health_check=list(HealthCheck))
 
 
 def read(name: str, data: bytes) -> list[Record | Malformed]:

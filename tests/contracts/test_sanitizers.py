@@ -28,7 +28,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 """What a step must be told; a new one that needs nothing needs no line."""
 
 steps = pytest.mark.parametrize("name", SANITIZERS.names())
-unhurried = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+unhurried = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 
 HELD_OUT = [
     "the evaluation asks a question of more than thirteen words so that a run of it can be found elsewhere",

@@ -10,11 +10,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.children import children_that_run
 from tunery.datasets.formats import IMPORTERS, Malformed, Record, guess_format, parquet_file
 from tunery.datasets.formats.encodings import as_utf8
 from tunery.datasets.formats.parquet_file import rows_of_lines
@@ -172,8 +172,7 @@ def test_whoever_stops_early_leaves_no_process_behind(tmp_path: Path, plain: byt
         rows = IMPORTERS.get("parquet")(file, 10_000)
         assert next(rows) == Record(1, {"text": "a"})
         rows.close()  # type: ignore[attr-defined]
-    readers = [child for child in psutil.Process().children() if "parquet_reader" in " ".join(child.cmdline())]
-    assert readers == []
+    assert children_that_run("parquet_reader") == []
 
 
 def test_an_encoding_is_of_no_use_for_parquet(plain: bytes) -> None:

@@ -77,7 +77,7 @@ def test_another_digit_is_not_taken_for_one(kind: str) -> None:
     assert hits <= 2  # itself, and for one digit in ten where the rule allows two
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.data(), st.sampled_from((*NATIONAL_IDS, VEHICLE)))
 def test_whatever_has_the_form_of_a_number_is_looked_at_and_judged(data: st.DataObject, number: Recognizer) -> None:
     text = data.draw(st.from_regex(re.compile(number.pattern, re.ASCII), fullmatch=True))

@@ -23,7 +23,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "_PLACE", (1 << 10) - 1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 1500), st.integers(1, 2000), st.randoms(use_true_random=False))
 def test_a_digest_is_new_once_and_keeps_its_number(kinds: int, count: int, rng: random.Random) -> None:
     ends = [bytes(16), b"\xff" * 16, b"\0" * 15 + b"\1"]

@@ -52,7 +52,7 @@ def test_no_near_duplicate_stands_on_two_sides() -> None:
     assert (report.groups, report.largest_group, report.leaking_rows) == (60, 3, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 50), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_change_their_split(seed: int, rng: random.Random) -> None:
     texts = make_texts(20, 1, seed)

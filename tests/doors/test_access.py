@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunery.client import Client
-from tunery.errors import EXIT_CODES, Forbidden, NotFound, Unauthenticated
+from tunery.errors import EXIT_CODES, Forbidden, NotFound, Refused, Unauthenticated
 
 Tunery = Callable[..., tuple[int, Any, str]]
 
@@ -45,7 +46,7 @@ def test_a_wrong_token_is_exit_code_3(tunery: Tunery, monkeypatch: pytest.Monkey
 def test_a_viewer_reads_and_does_not_write(client: Client) -> None:
     token = client.tokens.create("reader", email="reader@example.com").token
     with Client(home=client.settings.home, url="", token=token) as reader:
-        assert reader.models.list() == []
+        assert reader.models.list() == client.models.list()
         with pytest.raises(Forbidden, match="access_control"):
             reader.tenants.create("theirs", "x@example.com")
 
@@ -116,3 +117,11 @@ def test_many_threads_may_use_one_client(client: Client) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 8
+
+
+def test_a_process_runs_one_tunery_of_its_own_at_a_time(client: Client, tmp_path: Path) -> None:
+    client.models.list()
+    with Client(home=tmp_path, url="", token="") as second, pytest.raises(Refused, match="close that client"):
+        second.models.list()
+    assert not (tmp_path / "server.json").exists()
+    assert client.jobs.wait(client.store.check().job_id).status == "succeeded"

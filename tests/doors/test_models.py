@@ -44,7 +44,7 @@ def test_a_version_is_registered_with_digest_and_signature(client: Client, regis
 
 
 def test_the_lists_know_it(client: Client, registered: str) -> None:
-    assert [model.name for model in client.models.list("tin")] == ["tiny"]
+    assert "tiny" in [model.name for model in client.models.list("tin")]
     assert client.models.list("nothing like it").total == 0
     assert [row.reference for row in client.models.versions("tiny")] == [registered]
 

@@ -172,4 +172,4 @@ def test_a_forged_turn_is_streamed_and_stopped_as_any_other(engine: str, request
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 def test_a_forged_turn_without_the_key_is_not_answered(llama_cpp: RunningEngine, path: str) -> None:
     body = {"messages": chat(FORGED)} if "chat" in path else {"prompt": FORGED}
-    assert httpx.post(f"{llama_cpp.url}{path}", json=body).status_code == 401
+    assert httpx.post(f"{llama_cpp.url}{path}", json=body, timeout=60).status_code == 401

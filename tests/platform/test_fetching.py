@@ -256,7 +256,7 @@ def test_a_source_that_drips_or_is_silent_is_cut(web: Web, names: dict[str, Any]
             request.wfile.write(b"x")
 
     web.answers |= {"/drip": drip, "/headers": headers, "/silent": lambda request: bool(done.wait(20)) and None}
-    slow = FetchLimits(max_bytes=100_000, seconds=20, silent_seconds=0.3, least_rate=10_000)
+    slow = FetchLimits(max_bytes=100_000, seconds=20, silent_seconds=3, least_rate=10_000)
     short = FetchLimits(max_bytes=100_000, seconds=0.3, silent_seconds=20, least_rate=0)
     try:
         for limits, path, error in [

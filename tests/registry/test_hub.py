@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 import sqlalchemy as sa
 
+from tests.children import children_that_run
 from tests.registry.folders import make_model_folder
 from tests.registry.hub_server import HubServer, commit_of, hub_server
 from tunery.errors import (
@@ -280,7 +280,7 @@ def test_a_cancelled_download_ends_and_leaves_nothing(hub: HubServer, ground: Gr
     assert hub.sent < 47 * 1024 * 1024
     assert not list((ground.settings.home / "cache" / "hub").rglob("*.incomplete")), "it was ended by force"
     assert not any((ground.settings.home / "scratch").iterdir())
-    assert not downloading()
+    assert not children_that_run("registry.hub")
     with ground.database.session(job.tenant_id, read_only=True) as session:
         assert session.scalar(sa.select(sa.func.count(ModelVersion.id))) == 0
 
@@ -304,21 +304,16 @@ def test_a_killed_download_goes_on_with_the_files_that_were_not_there(
     thread.start()
     cache = ground.settings.home / "cache" / "hub" / actor.tenant_id / "hub"
     snapshot = cache / "models--org--tiny" / "snapshots" / commit_of("org/tiny")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not ((snapshot / first).exists() and (snapshot / "config.json").exists() and hub.got(second)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    for child in downloading():
+    for child in children_that_run("registry.hub"):
         child.kill()
-    thread.join(timeout=30)
+    thread.join(timeout=120)
     assert "SIGKILL" in str(failed[0])
     assert not (tmp_path / "killed").exists()
     hub.holds.clear()
     fetch_from_hub(context(), of(hub), tmp_path / "out")
     assert (tmp_path / "out" / second).read_bytes() == bytes(2000)
     assert [hub.got(name) for name in ("config.json", first, second)] == [1, 1, 2]
-
-
-def downloading() -> list[psutil.Process]:
-    """The children that fetch."""
-    return [child for child in psutil.Process().children() if any("registry.hub" in part for part in child.cmdline())]

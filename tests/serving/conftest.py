@@ -98,7 +98,7 @@ def stage(ground: Ground, actor: Actor, tmp_path: Path, monkeypatch: pytest.Monk
     stage.pool.start()
     yield stage
     stage.pool.stop()
-    assert TELLER.alive() == []
+    until(lambda: TELLER.alive() == [])
 
 
 def token_of(ground: Ground, actor: Actor) -> str:

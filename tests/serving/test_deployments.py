@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -92,11 +93,14 @@ def test_another_tenant_gets_an_engine_of_its_own(stage: Stage, stranger: Actor)
         stage.pool.resolve(stranger.tenant_id, "tuned")
 
 
-def test_the_pointer_flips_once_the_new_version_answers(stage: Stage) -> None:
+def test_the_pointer_flips_once_the_new_version_answers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.deploy(stage.shelf.adapter(1), "live")
+    start, seen = TELLER.start, threading.Event()
+    monkeypatch.setattr(TELLER, "start", lambda *args, **how: seen.wait(60) and start(*args, **how))
     stage.wish(stage.shelf.adapter(2), "live")
     assert stage.look("live").served_version == "tuned:1.0.0"
     assert served(stage, "live") == "tuned:1.0.0"
+    seen.set()
     assert stage.settled("live").served_version == "tuned:1.1.0"
     assert served(stage, "live") == "tuned:1.1.0"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from tests.serving.conftest import Stage, until
 from tunery.errors import Cancelled, EngineFailed, NotFound, StaleState
@@ -60,15 +61,12 @@ def test_a_job_ends_when_the_wish_is_no_longer_its_own(stage: Stage) -> None:
 def test_archiving_a_version_stops_its_deployments(stage: Stage) -> None:
     version = stage.shelf.adapter()
     stage.deploy(version)
-    worker = Worker(stage.ground)
-    worker.start()
-    try:
-        with stage.ground.database.session(stage.actor.tenant_id) as session:
-            for seen, to in [("development", "deprecated"), ("deprecated", "archived")]:
-                move_stage(session, stage.actor, version.id, seen, to)
-        worker.wake()
-        until(lambda: stage.look("tuned").status == "stopped")
-    finally:
-        worker.stop()
+    with stage.ground.database.session(stage.actor.tenant_id) as session:
+        for seen, to in [("development", "deprecated"), ("deprecated", "archived")]:
+            move_stage(session, stage.actor, version.id, seen, to)
+        jobs = session.scalars(sa.select(Job).where(Job.status == "queued")).all()
+    for job in jobs:
+        Worker(stage.ground).carry_out(job.id, job.round)
+    assert stage.look("tuned").status == "stopped"
     assert stage.look("tuned").status_reason == "its version was archived"
     until(lambda: not stage.pool.deployments(stage.actor.tenant_id))

@@ -165,7 +165,7 @@ with Client(sys.argv[1], sys.argv[2], sys.argv[3]) as client:
     with connected(door, tmp_path / "home", whole) as client:
         file = client.files.upload(path)
     assert set(sent).isdisjoint(there)
-    assert len(sent) + len(there) == 12
+    assert 11 <= len(sent) + len(there) <= 12  # one that was on its way when the client died may have come since
     assert stored(door, file.digest) == path.read_bytes()
 
 

@@ -33,7 +33,7 @@ def test_the_lock_waits_for_a_writer_that_ends(tmp_path: Path) -> None:
     holder = hold(tmp_path)
     assert holder.stdin is not None
     holder.stdin.close()
-    with run_lock(tmp_path):
+    with run_lock(tmp_path, patience_seconds=60, limit_seconds=90):
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
     assert holder.wait() == 0
 

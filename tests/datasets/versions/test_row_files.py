@@ -72,7 +72,7 @@ def told(pairs: list[tuple[str, bytes]]) -> str:
     return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.dictionaries(st.text(max_size=4), st.text(max_size=4), min_size=1, max_size=8), st.randoms(use_true_random=False)
 )

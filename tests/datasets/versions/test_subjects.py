@@ -38,7 +38,7 @@ def found(ground: Ground, actor: Actor, identifier: str) -> set[str]:
     return {row.row_id for row in find_rows(ground, actor.tenant_id, entries_for(identifier, secrets))}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 40), st.integers(0, 3000), st.randoms(use_true_random=False))
 def test_an_index_finds_every_row_of_an_entry_and_no_other(kinds: int, count: int, rng: random.Random) -> None:
     known = [rng.randbytes(20) for _ in range(kinds)]

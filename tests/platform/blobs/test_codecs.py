@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tunery.errors import IntegrityError
@@ -36,7 +36,6 @@ def share(content: bytes, width: int, reference: bytes | None = None, level: int
     return kept.codec, len(kept.data) / len(content)
 
 
-@settings(deadline=None)  # the first that is sorted loads what sorts
 @given(st.binary(max_size=3000), WIDTHS, st.none() | st.randoms(use_true_random=False), st.sampled_from([QUICK, SMALL]))
 def test_any_bytes_of_any_width_come_back_and_never_grow(content, width, random, level):
     reference = None if random is None else bytes(byte ^ random.choice([0, 0, 0, 1, 255]) for byte in content)
@@ -45,7 +44,6 @@ def test_any_bytes_of_any_width_come_back_and_never_grow(content, width, random,
     assert bytes(decode(kept.codec, kept.data, len(content), reference)) == content
 
 
-@settings(deadline=None)
 @given(st.data(), st.sampled_from(sorted(CODECS)), st.integers(0, 200))
 def test_every_codec_gives_back_any_bytes(data, name, size):
     content, reference = data.draw(st.binary(min_size=size, max_size=size)), bytes(range(256))[:size]

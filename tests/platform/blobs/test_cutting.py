@@ -115,9 +115,9 @@ def test_another_name_shape_or_dtype_is_another_key() -> None:
 
 def test_a_hundred_thousand_tiny_tensors_become_few_segments_quickly() -> None:
     tensors: Tensors = {f"t{number}": ("BF16", [8]) for number in range(100_000)}
-    began = time.monotonic()
+    began = time.thread_time()
     found = cuts(file_of(tensors), SAFETENSORS)
-    assert time.monotonic() - began < 20
+    assert time.thread_time() - began < 20
     # 1.6 MB in runs of at most 64 KiB, behind a header of some 6 MB that is one segment.
     assert len(found) == 1 + -(-1_600_000 // JOINED_BYTES)
     assert all(one.size <= JOINED_BYTES for one in found[1:])

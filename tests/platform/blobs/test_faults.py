@@ -101,7 +101,7 @@ def test_a_fault_at_any_system_call_loses_nothing_and_leaves_nothing(
         outcomes = [*zip(faults, threads.map(lambda fault: _suffer(filled, tmp_path, fault), faults), strict=True)]
     assert [(fault, problem) for fault, (_, problem) in outcomes if problem] == [], f"seed {seed}"
     fired = sum(fired for _, (fired, _) in outcomes)
-    assert fired > 0.9 * len(faults), "calls are counted that are not made"
+    assert fired > 0.9 * len(faults) - 1, "calls are counted that are not made"
     injected(fired)
 
 

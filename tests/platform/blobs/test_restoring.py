@@ -107,7 +107,7 @@ def tensors(draw: st.DrawFn) -> Tensor:
     return Tensor(dtype, shape, draw(KINDS), draw(KINDS | st.sampled_from(["same", "moved"])), draw(st.integers(0, 99)))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(model=st.lists(tensors(), max_size=4))
 def test_tensors_of_every_dtype_and_shape_restore_and_their_near_copies_too(shelf: Shelf, model: list[Tensor]) -> None:
     pairs = [(tensor, *tensor.both()) for tensor in model]
@@ -117,7 +117,7 @@ def test_tensors_of_every_dtype_and_shape_restore_and_their_near_copies_too(shel
     restored(shelf, near, SAFETENSORS, like=digest)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(size=st.integers(0, 700_000), kind=KINDS, seed=st.integers(0, 99), cut=st.integers(0, 1000))
 def test_bytes_of_any_length_restore_and_so_do_parts_of_them(
     shelf: Shelf, size: int, kind: str, seed: int, cut: int

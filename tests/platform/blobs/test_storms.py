@@ -67,7 +67,7 @@ def ground(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_now_and_then_is_not_even_noticed(proxy: FaultProxy, url: str, tmp_path: Path, fault: str) -> None:
-    backend = open_backend(url, PATIENCE)
+    backend = open_backend(url, Patience(PATIENCE.request_seconds, retry_seconds=60))
     data = random.Random(1).randbytes(20_000_000)
     (tmp_path / "staged").write_bytes(data)
     turns = iter(range(10**6))

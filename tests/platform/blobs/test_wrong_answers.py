@@ -74,7 +74,7 @@ def shelf(
     """A store whose packs lie behind the proxy."""
     url = f"{s3_server.url}/{tmp_path.name}-{os.urandom(4).hex()}"
     with fresh_settings("sqlite", tmp_path / "home", request) as settings:
-        behind = {"store_url": url, "store_request_seconds": 5.0, "store_retry_seconds": 0.0}
+        behind = {"store_url": url, "store_request_seconds": 60.0, "store_retry_seconds": 0.0}
         ground = Ground.build(settings.model_copy(update=behind))
         yield Shelf(ground, make_actor(ground, "acme").tenant_id)
         ground.database.close()

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 import structlog
 from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID
 
-from tunery.errors import Cancelled, Conflict, TuneryError
+from tunery.errors import Cancelled, Conflict, Refused, TuneryError
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
 from tunery.platform.db import TenantSession
@@ -35,7 +35,8 @@ from tunery.platform.jobs.tables import Job, JobEvent
 __all__ = ["Worker"]
 
 log = structlog.get_logger(__name__)
-_current: Worker | None = None
+_current: Worker | None = None  # DBOS knows one queue a process
+_choosing = threading.Lock()
 
 
 class _PlainJson(Serializer):
@@ -73,12 +74,19 @@ class Worker:
         self._starting = threading.Lock()
 
     def start_when_woken(self) -> None:
-        """Start with the first ``wake``, so that who only looks does not take up unfinished jobs."""
+        """Start with the first ``wake``, so that who only looks does not take up unfinished jobs.
+
+        Raises: Refused: another worker runs in this process.
+        """
+        self._take_process()
         self._starts_when_woken = True
 
     def start(self) -> None:
-        """Take the worker's lock, start DBOS and the sweep. Raises: Conflict: a worker of this name is running."""
-        global _current
+        """Take the worker's lock, start DBOS and the sweep.
+
+        Raises: Conflict: a worker of this name is running. Refused: another worker runs in this process.
+        """
+        self._take_process()
         self._lock = self._take_lock()
         settings = self._ground.settings
         config = DBOSConfig(
@@ -93,7 +101,6 @@ class Worker:
             use_listen_notify=False,
             notification_listener_polling_interval_sec=0.5,
         )
-        _current = self
         DBOS(config=config)
         logging.getLogger("dbos").handlers.clear()  # its own would keep a standard error that is gone by then
         DBOS.launch()
@@ -120,18 +127,16 @@ class Worker:
 
     def stop(self, seconds: float = 20) -> None:
         """End politely: running jobs are told to end, go back to the queue, and go on at the next start."""
-        global _current
         self._starts_when_woken = False
         self._stopping.set()
         self._wake.set()
-        if self._lock is None:
-            return
-        for thread, patience in self._threads.items():
-            thread.join(timeout=min(seconds, patience))
-        DBOS.destroy(workflow_completion_timeout_sec=int(seconds))
-        _current = None
-        self._lock.close()
-        self._lock = None
+        if self._lock is not None:
+            for thread, patience in self._threads.items():
+                thread.join(timeout=min(seconds, patience))
+            DBOS.destroy(workflow_completion_timeout_sec=int(seconds))
+            self._lock.close()
+            self._lock = None
+        self._leave_process()
 
     def carry_out(self, job_id: str, round_number: int) -> None:
         """Claim a job and run its handler; every end is written to the row, so that DBOS never sees an error."""
@@ -270,6 +275,22 @@ class Worker:
                     row.status, row.round, row.crashes = "queued", row.round + 1, row.crashes + 1
                     row.lease_token = row.handed_at = None
                     row.rest(row.heartbeat_at)
+
+    def _take_process(self) -> None:
+        global _current
+        with _choosing:
+            if _current not in (None, self):
+                raise Refused(
+                    "this process runs a Tunery of its own already; close that client before you open one of another "
+                    "home, or serve the other home with `tunery serve`"
+                )
+            _current = self
+
+    def _leave_process(self) -> None:
+        global _current
+        with _choosing:
+            if _current is self:
+                _current = None
 
     def _take_lock(self) -> IO[str]:
         path = self._ground.settings.folder() / f"worker-{self._name}.lock"
