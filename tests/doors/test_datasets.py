@@ -196,8 +196,8 @@ def test_exports_are_files_or_a_delta_table_and_are_audited(
         assert DeltaTable(tmp_path / "out.delta", version=version).to_pyarrow_table().num_rows == count
     part = ["--split-column", "part"]
     assert tunery("datasets", "export", "shared:1", *part, "--to", tmp_path / "again.jsonl")[0] == 0
-    assert tunery("datasets", "import", tmp_path / "again.jsonl", "--name", "again", *part)[0] == 0
-    splits = [{row.row_id: row.split for row in client.datasets.rows(name)} for name in ("shared:1", "again:1")]
+    assert tunery("datasets", "import", tmp_path / "again.jsonl", "--name", "shared-again", *part)[0] == 0
+    splits = [{row.row_id: row.split for row in client.datasets.rows(name)} for name in ("shared:1", "shared-again:1")]
     assert splits[0] == splits[1]
     assert {*splits[0].values()} == {"train", "validation", "test"}
     assert tunery("datasets", "export", "shared", "--split", "none", "--to", tmp_path / "other")[0] == 2
