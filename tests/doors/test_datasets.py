@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tunery.audit import AuditEntry
 from tunery.client import Client
-from tunery.errors import EXIT_CODES, InvalidInput, NotFound, TuneryError
+from tunery.errors import EXIT_CODES, InvalidInput, NotFound, RowInvalid, TuneryError, UrlNotAllowed
 from tunery.platform.db import Database
 from tunery.platform.http import ROUTES
 
@@ -58,7 +58,10 @@ def test_prv_01_provenance_has_r1s_fields(client: Client, file: Path) -> None:
 def test_a_bad_line_fails_the_job_with_its_number_and_leaves_no_dataset(client: Client, file: Path) -> None:
     with file.open("a") as more:
         more.write("{oops\n")
-    job = client.jobs.wait(client.datasets.import_(file, name="broken").job_id)
+    job_id = client.datasets.import_(file, name="broken").job_id
+    with pytest.raises(RowInvalid, match="line 41"):
+        client.jobs.wait(job_id)
+    job = client.jobs.wait(job_id, check=False)
     assert (job.status, job.error["code"], job.error["line"]) == ("failed", "row_invalid", 41)
     with pytest.raises(NotFound):
         client.datasets.get("broken")
@@ -84,8 +87,8 @@ def test_an_upload_is_looked_at_without_an_import(client: Client, file: Path) ->
 
 def test_an_address_of_this_machine_is_not_fetched(client: Client, tunery: Callable[..., tuple[int, Any, str]]) -> None:
     """S48."""
-    job = client.jobs.wait(client.datasets.fetch("http://127.0.0.1:9/rows.jsonl", name="inside").job_id)
-    assert (job.status, job.error["code"]) == ("failed", "url_not_allowed")
+    with pytest.raises(UrlNotAllowed):
+        client.jobs.wait(client.datasets.fetch("http://127.0.0.1:9/rows.jsonl", name="inside").job_id)
     with pytest.raises(NotFound):
         client.datasets.get("inside")
     code, _, error = tunery("datasets", "fetch", "file:///etc/passwd")
@@ -285,7 +288,8 @@ def test_whoever_asks_for_a_dataset_of_which_nothing_is_left_is_told_so(
     options = {"validation_split": 0, "test_split": 0, "key": "id"}
     client.jobs.wait(client.datasets.import_(tmp_path / "rows.jsonl", name="of-one", options=options).job_id)
     delete = client.datasets.delete_rows("of-one", ["jane@example.com"])
-    assert "all rows of the dataset" in str(client.jobs.wait(delete.job_id).error)
+    with pytest.raises(TuneryError, match="all rows of the dataset"):
+        client.jobs.wait(delete.job_id)
     client.compliance.validate("of-one")
     assert client.jobs.wait(client.subjects.erase("jane@example.com").job_id).status == "succeeded"
     bodies = {

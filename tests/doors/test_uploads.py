@@ -131,7 +131,9 @@ def test_the_command_line_sends_large_files_in_parts(
     code, _, error = tunery("files", "upload", tmp_path / "more.bin")
     assert code == 7
     assert "quota" in error
-    assert tunery("store", "set-quota", "local")[1]["limitBytes"] is None
+    assert tunery("store", "set-quota", "local")[0] == 2  # a limit never goes because an option was forgotten
+    assert tunery("store", "quota")[1]["limitBytes"] == 1000
+    assert tunery("store", "set-quota", "local", "--no-limit")[1]["limitBytes"] is None
 
 
 def test_a_bar_moves_on_a_terminal_and_never_beside_json(

@@ -12,7 +12,7 @@ from tunery.cli.noun import Noun
 from tunery.cli.output import Output, plain, sheet, table
 from tunery.cli.waiting import Wait, found_by
 from tunery.client import Client
-from tunery.errors import IntegrityError
+from tunery.errors import IntegrityError, InvalidInput
 from tunery.kit.units import format_bytes
 
 _NAMED = 20
@@ -50,9 +50,12 @@ def quota() -> Output:
 @noun.command("set-quota", example="tunery store set-quota acme --limit-bytes 500000000000")
 def set_quota(
     tenant: Annotated[str, typer.Argument(help="Name of the tenant.")],
-    limit_bytes: Annotated[int | None, typer.Option(min=0, help="Bytes in the store. Default: no limit.")] = None,
+    limit_bytes: Annotated[int | None, typer.Option(min=0, help="Bytes in the store.")] = None,
+    no_limit: Annotated[bool, typer.Option("--no-limit", help="Take the limit away.")] = False,
 ) -> Output:
     """Set how much a tenant may store; for the operator."""
+    if (limit_bytes is None) != no_limit:
+        raise InvalidInput("say either --limit-bytes or --no-limit")
     with Client() as client:
         return sheet(client.store.set_quota(tenant, limit_bytes))
 

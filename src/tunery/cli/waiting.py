@@ -12,7 +12,7 @@ from tunery.cli.live import open_screen
 from tunery.cli.noun import INTERRUPTED
 from tunery.cli.output import note
 from tunery.client import Client
-from tunery.errors import Cancelled, error_from_problem
+from tunery.client.jobs import raise_failure
 
 __all__ = ["Wait", "finish", "found_by", "interruptible"]
 
@@ -64,10 +64,7 @@ def finish(client: Client, job_id: str | None, title: str, wait: bool) -> None:
             screen.event(event)
         job = client.jobs.get(job_id)
         screen.stages([stage | {"status": job.status, "seconds": job.seconds}])
-    if job.status == "cancelled":
-        raise Cancelled(f"job {job_id} was cancelled; `tunery jobs retry {job_id}` goes on with it")
-    if job.status == "failed":
-        raise error_from_problem(job.error or {})
+    raise_failure(job)
 
 
 def found_by(client: Client, job_id: str, title: str, wait: bool) -> dict[str, Any]:

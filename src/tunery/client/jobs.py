@@ -10,10 +10,10 @@ from typing import Any
 from tunery.api.schemas import JobView
 from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import events_of, path_of
-from tunery.errors import Unavailable
+from tunery.errors import Cancelled, Unavailable, error_from_problem
 from tunery.kit.lines import lines_of
 
-__all__ = ["FINISHED", "Jobs"]
+__all__ = ["FINISHED", "Jobs", "raise_failure"]
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 _MOST_BREAKS = 20
@@ -62,14 +62,33 @@ class Jobs(Noun):
             if not follow or self.get(job_id).status in FINISHED:
                 return
 
-    def wait(self, job_id: str) -> JobView:
-        """Wait until a job has finished, and return it."""
+    def wait(self, job_id: str, *, check: bool = True) -> JobView:
+        """Wait until a job has finished, and return it.
+
+        Args:
+            job_id: The job.
+            check: Whether a job that failed or was cancelled raises; False returns it, its ``error`` in it.
+
+        Raises:
+            TuneryError: The error that the job failed with. Cancelled: somebody cancelled it.
+        """
         for _ in self.events(job_id):
             pass
-        return self.get(job_id)
+        job = self.get(job_id)
+        if check:
+            raise_failure(job)
+        return job
 
     def _events_once(self, job_id: str, after: int, follow: bool) -> Iterator[tuple[int, dict[str, Any]]]:
         query = {"after": after, "follow": str(follow).lower()}
         with self._transport.stream("GET", path_of("jobs", job_id, "events"), query=query) as response:
             for number, data in events_of(lines_of(response.iter_bytes())):
                 yield int(number), json.loads(data)
+
+
+def raise_failure(job: JobView) -> None:
+    """Raise the error of a job that failed, and Cancelled for one that was cancelled."""
+    if job.status == "cancelled":
+        raise Cancelled(f"job {job.id} was cancelled; `tunery jobs retry {job.id}` goes on with it")
+    if job.status == "failed":
+        raise error_from_problem(job.error or {})
