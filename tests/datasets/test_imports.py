@@ -107,9 +107,13 @@ def test_rows_set_aside_are_kept_and_counted(ground: Ground, actor: Actor) -> No
     wish = wish_for(ground, actor, [*pairs(20), "{oops", {"x": 1}], on_error="quarantine")
     version = execute_import(context_of(ground, actor), wish)
     assert (version.quarantined, version.total_samples) == (2, 20)
-    assert version.quarantine_digest is not None
-    kept = [json.loads(line) for line in ground.blobs.read(actor.tenant_id, version.quarantine_digest).splitlines()]
-    assert [row["line"] for row in kept] == [21, 22]
+    [first, second] = operations.quarantined_rows(ground, version, 5)
+    assert (first.line, first.text, second.line, second.text) == (21, "{oops", 22, '{"x":1}')
+    assert [*operations.quarantined_rows(ground, version, 1, 1)] == [second]
+    with pytest.raises(NotFound, match="no row was set aside when things:2 was made"):
+        operations.quarantined_rows(
+            ground, execute_import(context_of(ground, actor), wish_for(ground, actor, pairs(5))), 5
+        )
 
 
 def test_a_crash_before_the_row_is_written_leaves_the_earlier_version_current(

@@ -55,7 +55,9 @@ def test_prv_01_provenance_has_r1s_fields(client: Client, file: Path) -> None:
     assert client.datasets.provenance("told:1") == record
 
 
-def test_a_bad_line_fails_the_job_with_its_number_and_leaves_no_dataset(client: Client, file: Path) -> None:
+def test_a_bad_line_fails_the_job_with_its_number_and_leaves_no_dataset(
+    client: Client, tunery: Callable[..., tuple[int, Any, str]], file: Path
+) -> None:
     with file.open("a") as more:
         more.write("{oops\n")
     job_id = client.datasets.import_(file, name="broken").job_id
@@ -69,6 +71,9 @@ def test_a_bad_line_fails_the_job_with_its_number_and_leaves_no_dataset(client: 
     result = client.jobs.wait(client.datasets.import_(file, name="broken", options=options).job_id).result
     assert sum(result["rows"].values()) == 40
     assert client.datasets.versions("broken")[0].quarantined == 1
+    code, [aside], _ = tunery("datasets", "quarantined", "broken:1")
+    assert (code, aside["line"], aside["text"]) == (0, 41, "{oops")
+    assert client.datasets.quarantined("broken", offset=1).total == 1
 
 
 def test_a_wish_with_a_fault_is_refused_before_a_job_is_made(client: Client, file: Path) -> None:

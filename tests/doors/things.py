@@ -87,7 +87,9 @@ def make_things(door: Door, folder: Path) -> Things:
     base = register(admin, Things.base, make_model_folder(folder / "base"), isBase=True, **said)
     tuned = register(admin, Things.model, make_adapter_folder(folder / "adapter"), baseReference=Things.base, **said)
     file = upload(admin, ROWS)
-    wish = {"name": Things.dataset, "fileDigest": file, "fileName": "rows.jsonl", "description": CANARY}
+    broken = upload(admin, ROWS + b'{"prompt": "' + CANARY.encode() + b"\n")
+    wish = {"name": Things.dataset, "fileDigest": broken, "fileName": "rows.jsonl", "description": CANARY}
+    wish["options"] = {"on_error": "quarantine"}
     job_id = data_of(http.post("/api/v1/datasets/import", json=wish))["jobId"]
     door.carry_out(tenant_id, job_id)
     rows = data_of(http.get(f"/api/v1/datasets/{Things.dataset}/versions"))[0]

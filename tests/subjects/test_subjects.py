@@ -19,7 +19,7 @@ from tests.registry.conftest import Shelf
 from tests.registry.folders import make_adapter_folder
 from tunery.audit.tables import AuditEntry
 from tunery.datasets.imports import execute_import
-from tunery.datasets.operations import list_versions, resolve_version, rows_of, tag_version
+from tunery.datasets.operations import list_versions, quarantined_rows, resolve_version, rows_of, tag_version
 from tunery.datasets.tables import DatasetVersion
 from tunery.datasets.versions.changing import compact_dataset, delete_rows, restore_version
 from tunery.datasets.versions.contents import files_of
@@ -357,6 +357,10 @@ def test_a_second_person_set_aside_from_the_same_file_is_gone_with_the_first(gro
     imported(ground, actor, rows, on_error="quarantine", **WHOLE)
     erased(ground, actor, "p3@example.com")
     assert "x9@example.com" not in everything(ground, actor)
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        left = resolve_version(session, "things")
+    with pytest.raises(NotFound, match="the 2 rows that were set aside from things:2 are kept no longer"):
+        quarantined_rows(ground, left, 5)
 
 
 def holds_of(ground: Ground, version: ModelVersion) -> list[str]:

@@ -192,7 +192,8 @@ def versions(dataset: Name) -> Output:
     names = {one["id"]: one["reference"] for one in found}
     rows = [one | {"successor": names.get(one["successorId"])} for one in found]
     successor = ["successor"] if any(one["successor"] for one in rows) else []
-    columns = ("reference", "change", "parent", "status", *successor, "tags", "rows", "digest", "createdAt")
+    aside = ["quarantined"] if any(one["quarantined"] for one in rows) else []
+    columns = ("reference", "change", "parent", "status", *successor, "tags", "rows", *aside, "digest", "createdAt")
     return Output(found, table(rows, *columns).shown)
 
 
@@ -267,6 +268,13 @@ def rows(
         found = client.datasets.rows(reference, split=split, limit=limit, offset=offset)
     shown = [item | {"row": json.dumps(item["row"], ensure_ascii=False)} for item in plain(found)]
     return Output(plain(found), table(shown, "line", "split", "rowId", "row").shown)
+
+
+@noun.command("quarantined", example="tunery datasets quarantined addresses:1 --limit 3")
+def quarantined(reference: Ref, limit: Limit = 20, offset: Offset = 0) -> Output:
+    """Show rows that were set aside when a version was imported: line, reason and the beginning of the text."""
+    with Client() as client:
+        return table(client.datasets.quarantined(reference, limit=limit, offset=offset), "line", "reason", "text")
 
 
 @noun.command("export", example="tunery datasets export addresses:2 --format csv --to addresses.csv")
@@ -377,4 +385,7 @@ def _version_made(client: Client, job_id: str, what: str, wait: bool) -> Output:
     if not job.result:
         return sheet(job, "id", "kind", "status")
     versions = client.datasets.versions(str(job.result["reference"]).partition(":")[0])
-    return sheet(next(version for version in versions if version.id == job.result["version_id"]))
+    made = next(version for version in versions if version.id == job.result["version_id"])
+    shown = sheet(made)
+    aside = [f"tunery datasets quarantined {made.reference} shows what was set aside"] if made.quarantined else []
+    return Output(shown.data, shown.shown, [*aside])

@@ -178,8 +178,9 @@ def _dataset(dataset: dict[str, Any]) -> str:
         return ""
     rows = dataset.get("rows") or {}
     counts = ", ".join(f"{rows[part]} {part}" for part in ("train", "validation", "test") if rows.get(part) is not None)
-    aside = f"; set aside: {dataset['quarantined']}" if dataset.get("quarantined") else ""
-    return f"{dataset.get('name')}:{dataset.get('version')}: {counts}{aside}\nsha256:{dataset.get('digest')}"
+    name = f"{dataset.get('name')}:{dataset.get('version')}"
+    aside = f"; set aside: {dataset.get('quarantined')} (tunery datasets quarantined {name})"
+    return f"{name}: {counts}{aside * bool(dataset.get('quarantined'))}\nsha256:{dataset.get('digest')}"
 
 
 def _training(run: dict[str, Any]) -> str:

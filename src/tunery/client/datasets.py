@@ -15,7 +15,7 @@ from tunery.client.nouns import Noun, Page, view
 from tunery.client.tables import write_table
 from tunery.client.transport import Transport, path_of
 from tunery.client.unpacking import unpack
-from tunery.datasets.inspection import Findings
+from tunery.datasets.inspection import BadLine, Findings
 from tunery.datasets.origins import SourceType
 from tunery.datasets.publishing.reading import CROISSANT, read_croissant
 from tunery.datasets.query.schemas import QueryResult
@@ -299,6 +299,15 @@ class Datasets(Noun):
         name, version = _parts(reference)
         path = path_of("datasets", name, "rows")
         return self._page(RowView, path, version=version, split=split, limit=limit, offset=offset)
+
+    def quarantined(self, reference: str, *, limit: int = 20, offset: int = 0) -> Page[BadLine]:
+        """Show rows that were set aside when a version was imported: line, reason and the beginning of the text.
+
+        Raises: NotFound: none were, or they went when somebody was erased.
+        """
+        name, version = _parts(reference)
+        path = path_of("datasets", name, "quarantined")
+        return self._page(BadLine, path, version=version, limit=limit, offset=offset)
 
     def provenance(self, reference: str) -> Provenance:
         """Show where a version came from and what was done to it."""

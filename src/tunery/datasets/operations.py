@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import selectinload
 
 from tunery import audit
-from tunery.datasets.inspection import Findings, inspect_file
+from tunery.datasets.inspection import BadLine, Findings, inspect_file
 from tunery.datasets.sanitize import SANITIZERS
 from tunery.datasets.splits import SPLITS
 from tunery.datasets.tables import Dataset, DatasetTag, DatasetVersion
@@ -40,6 +41,7 @@ __all__ = [
     "list_versions",
     "materialize_split",
     "newest_version",
+    "quarantined_rows",
     "read_split",
     "resolve_version",
     "rows_of",
@@ -204,6 +206,34 @@ def rows_of(
     if split is not None and split not in SPLITS:
         raise InvalidInput(f"there is no split {split[:50]!r}; splits are {', '.join(SPLITS)}")
     return read_rows(ground, version, split=split, offset=offset, limit=limit)
+
+
+def quarantined_rows(ground: Ground, version: DatasetVersion, limit: int, offset: int = 0) -> Iterator[BadLine]:
+    """Yield the rows that were set aside when a version was imported, in their order.
+
+    Raises:
+        NotFound: None were, or they went when somebody was erased. IntegrityError: they are damaged.
+    """
+    if not version.quarantined:
+        name = version.dataset.name
+        raise NotFound(
+            f"no row was set aside when {version.reference} was made; `tunery datasets versions {name}` says of which "
+            "versions there were any"
+        )
+    if version.quarantine_digest is None:
+        raise NotFound(
+            f"the {version.quarantined} rows that were set aside from {version.reference} are kept no longer: their "
+            "file named somebody who was erased"
+        )
+    lines = _lines(ground.blobs.open(version.tenant_id, version.quarantine_digest))
+    return map(BadLine.model_validate_json, islice(lines, offset, offset + limit))
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    begun = b""
+    for piece in pieces:
+        *lines, begun = (begun + piece).split(b"\n")
+        yield from lines
 
 
 def read_split(ground: Ground, tenant_id: str, version_id: str, split: str) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from tunery import audit
 from tunery.datasets import operations
-from tunery.datasets.inspection import Findings
+from tunery.datasets.inspection import BadLine, Findings
 from tunery.datasets.provenance import provenance_of
 from tunery.datasets.publishing.card import card_of
 from tunery.datasets.publishing.croissant import zip_croissant
@@ -149,6 +149,16 @@ def rows(
         RowView(row_id=row.row_id, split=row.split, line=row.line, row=row.values)
         for row in operations.rows_of(call.ground, found, split, limit, offset)
     ]
+
+
+@route("datasets.quarantined", "GET", "/datasets/{name}/quarantined", permission="datasets:read")
+def quarantined(
+    call: Call, name: str, version: str | None = Query(None, max_length=40), limit: Limit = 20, offset: Offset = 0
+) -> list[BadLine]:
+    """Show rows that were set aside when a version was imported: line, reason and the beginning of the text."""
+    found = operations.find_version(call.session, name, version)
+    call.meta = {"total": found.quarantined, "limit": limit, "offset": offset}
+    return [*operations.quarantined_rows(call.ground, found, limit, offset)]
 
 
 @route("datasets.sanitizers", "GET", "/sanitizers", permission="datasets:read")
