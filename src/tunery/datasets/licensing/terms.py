@@ -1,6 +1,6 @@
 """The licence matrix: what each licence asks of whoever trains on its data, or on its model.
 
-A licence that is not here is unknown, never assumed to be harmless. Raise ``MATRIX`` with each change.
+A licence that is not here is unknown, never assumed to be harmless. Raise ``MATRIX`` with each change of a verdict.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 
 from tunery.datasets.licensing.expressions import parse_license
 
-__all__ = ["CONDITIONS", "MATRIX", "Restriction", "Terms", "terms_of"]
+__all__ = ["CONDITIONS", "MATRIX", "Restriction", "Terms", "names_unknown", "terms_of"]
 
-MATRIX = 1
+MATRIX = 2
 """Version of the matrix."""
 
 Restriction: TypeAlias = Literal[
@@ -88,6 +88,12 @@ def terms_of(expression: str | None) -> Terms:
     Raises: InvalidInput: it is no expression.
     """
     return _terms(parse_license(expression)) if expression else Terms(frozenset({"unknown"}))
+
+
+def names_unknown(expression: str | None) -> bool:
+    """Tell whether an expression names a licence that the matrix does not know, be it one of several on offer."""
+    each = parse_license(expression).symbols if expression else ()
+    return not each or any("unknown" in _terms(symbol).restrictions for symbol in each)
 
 
 def _terms(parsed: Any) -> Terms:

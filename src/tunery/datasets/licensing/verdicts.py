@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field
 
 from tunery.datasets.licensing.expressions import joined, license_of_card
-from tunery.datasets.licensing.terms import MATRIX, Terms, terms_of
+from tunery.datasets.licensing.terms import MATRIX, Terms, names_unknown, terms_of
 from tunery.platform.http import Camel
 
 __all__ = ["LicenseReason", "LicenseVerdict", "licence_verdict"]
@@ -80,11 +80,14 @@ class _Judged:
         self._add(terms_of(base), "the base model", base)
         offered = offered or base
         given = terms_of(offered)
-        if (
-            self.terms.commercial_use is False
-            and given.commercial_use is not False
-            and "unknown" not in (given.restrictions)
-        ):
+        if offered != base and names_unknown(offered):
+            self._say(
+                "review",
+                f"the model is offered under {offered}, which the matrix does not know; a person must read whether it "
+                "keeps to the licences of data and base model",
+            )
+        open_to_trade = given.commercial_use is not False and "unknown" not in given.restrictions
+        if self.terms.commercial_use is False and open_to_trade:
             self._say("fail", f"the model is offered under {offered}, which does not forbid commercial use as they do")
         for family in sorted(self.terms.share_as - given.share_as):
             of_base = family not in data.share_as
