@@ -105,6 +105,21 @@ def test_rows_faults_tallies_and_people_are_as_one_process_has_them(
     assert found["counts"][1] > 20
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"subject_columns": ("note", "nate")}, {"sanitize": [{"step": "strip_keys", "keys": ["note", "nate"]}]}],
+    ids=["subjects", "strip"],
+)
+def test_a_column_that_no_row_has_is_refused_and_one_that_some_have_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    data = "\n".join(messy_lines(100)).encode()
+    found = both_ways(tmp_path, monkeypatch, data, **options)
+    assert found["error"][0] == "invalid_input"
+    assert "no row has the" in found["error"][1]
+    assert "column 'nate'" in found["error"][1]
+
+
 def test_keys_that_come_again_are_set_aside_by_the_line_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tunery.platform.ground import Ground
-from tunery.platform.housekeeping import SWEEPS, keep_house, scratch_folder
+from tunery.platform.housekeeping import SWEEPS, clear_scratch, keep_house, scratch_folder
 
 HOLD_A_FOLDER = """
 import sys, time
@@ -37,18 +39,35 @@ def _left_by_a_killed_process(home: Path) -> Path:
 
 
 def test_the_folder_of_a_killed_process_goes_and_that_of_a_living_one_stays(ground: Ground) -> None:
+    keep_house(ground)
     dead = _left_by_a_killed_process(ground.settings.home)
     with scratch_folder(ground.settings, "import") as living:
-        assert SWEEPS.get("scratch folders")(ground, 0) == 1
+        keep_house(ground)  # the second time on this day
         assert not dead.exists()
         assert living.is_dir()
     assert list(ground.settings.home.glob("scratch/*")) == []
 
 
-def test_a_young_folder_stays_also_when_its_process_is_gone(ground: Ground) -> None:
-    dead = _left_by_a_killed_process(ground.settings.home)
-    assert SWEEPS.get("scratch folders")(ground, 60) == 0
-    assert dead.is_dir()
+def test_folders_are_made_while_others_clear_away(ground: Ground) -> None:
+    made, ended = [], threading.Event()
+
+    def clear() -> None:
+        while not ended.is_set():
+            clear_scratch(ground.settings)
+
+    with ThreadPoolExecutor(2) as threads:
+        others = [threads.submit(clear) for _ in range(2)]
+        try:
+            for number in range(100):
+                with scratch_folder(ground.settings, "import") as folder:
+                    (folder / "rows").write_text(str(number))
+                    made.append((folder / "rows").read_text())
+        finally:
+            ended.set()
+        for other in others:
+            other.result()
+    assert len(made) == 100
+    assert list(ground.settings.home.glob("scratch/*")) == []
 
 
 def test_files_that_never_got_their_name_go(ground: Ground) -> None:

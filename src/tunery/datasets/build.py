@@ -148,6 +148,8 @@ def build_rows(
     columns = reading.shaper.finish()
     if not len(staged):
         raise InvalidInput("the sanitising steps left no row; loosen them")
+    sanitation.check()
+    reading.check()
     watch("split", len(staged))
     splits, report = _dealt(staged, standing, options)
     return Built(

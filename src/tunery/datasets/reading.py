@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ from tunery.datasets.shapes import Shape, Shaper, Sightings
 from tunery.datasets.splits import split_said
 from tunery.datasets.subject_watch import SubjectWatch
 from tunery.datasets.workers import Workers
+from tunery.errors import InvalidInput
 from tunery.kit.digests import canonical_json
 
 __all__ = ["Reading", "share_with"]
@@ -42,6 +43,7 @@ class _Piece(NamedTuple):
 @dataclass(frozen=True)
 class _Read:
     rows: PackedRows
+    columns: set[str]
     altered: frozenset[int]
     refused: list[Malformed]
     sightings: Sightings
@@ -94,6 +96,7 @@ class Reading:
         self._quarantine = quarantine
         self._subjects = subjects
         self._ids = ids
+        self._columns = set[str]()
         quarantine.on_refused = subjects.refused
 
     def chunks(self, workers: Workers) -> Iterator[Chunk]:
@@ -111,6 +114,14 @@ class Reading:
                 if self.shaper.maps:
                     yield from self._shared(workers, pieces)
 
+    def check(self) -> None:
+        """Look at what was read. Raises: InvalidInput: no row has a column that is said to name a person."""
+        if unknown := [name for name in self._options.subject_columns if name not in self._columns]:
+            raise InvalidInput(
+                f"no row has the subject column {unknown[0]!r}, so nobody would be found by it; correct its name, or "
+                "leave it out"
+            )
+
     def _shared(self, workers: Workers, pieces: Iterator[_Piece]) -> Iterator[Chunk]:
         shape, ahead = self.shaper.maps[0].shape, deque[_Piece]()
         task = _ReadPiece(self._format, self._options, self._max_row_bytes, shape, self._subjects.blank())
@@ -123,8 +134,9 @@ class Reading:
                 yield from self._usable(self._records(piece))
 
     def _usable(self, records: Iterable[Record]) -> Iterator[Chunk]:
-        split = self._options.split_column
-        return chunked(_usable_rows(records, self.shaper, self._ids, self._quarantine, self._subjects, split))
+        said = self._options.split_column
+        seen = _seen(records, self._options.subject_columns, self._columns)
+        return chunked(_usable_rows(seen, self.shaper, self._ids, self._quarantine, self._subjects, said))
 
     def _records(self, piece: _Piece) -> Iterator[Record]:
         return _records_of(piece, self._format, self._max_row_bytes, self._quarantine)
@@ -132,6 +144,7 @@ class Reading:
     def _taken(self, read: _Read, piece: _Piece) -> PackedRows:
         """Return the rows of a piece by the names that they have in the whole file."""
         self.shaper.add(read.sightings)
+        self._columns |= read.columns
         self._subjects.add(read.passed_over, read.entries)
         for row in read.refused:
             self._quarantine.refuse(row)
@@ -210,7 +223,9 @@ class _ReadPiece:
         rows: list[Row] = []
         contents: list[bytes] = []
         altered: list[int] = []
-        records = _remembered(_records_of(piece, self.format_name, self.max_row_bytes, quarantine), last)
+        columns = set[str]()
+        records = _records_of(piece, self.format_name, self.max_row_bytes, quarantine)
+        records = _remembered(_seen(records, self.options.subject_columns, columns), last)
         for row in _usable_rows(records, shaper, ids, quarantine, subjects, self.options.split_column):
             if row.values == last[0] and ids.content:  # most rows are kept as they came
                 contents.append(ids.content)
@@ -220,7 +235,13 @@ class _ReadPiece:
             rows.append(row)
         found = packed(rows, self.shape, contents)
         return _Read(
-            found, frozenset(altered), quarantine.refused, shaper.seen(), subjects.passed_over, subjects.entries.read()
+            found,
+            columns,
+            frozenset(altered),
+            quarantine.refused,
+            shaper.seen(),
+            subjects.passed_over,
+            subjects.entries.read(),
         )
 
 
@@ -258,6 +279,14 @@ def _pieces(file: BinaryIO, max_row_bytes: int) -> Iterator[_Piece]:
                 data += b"\n"
         yield _Piece(data, first)
         first += data.count(b"\n")
+
+
+def _seen(records: Iterable[Record], wanted: Collection[str], seen: set[str]) -> Iterator[Record]:
+    """Yield the records, and add to ``seen`` which of the wanted columns they have."""
+    for record in records:
+        if len(seen) < len(wanted):
+            seen.update(name for name in wanted if name in record.values)
+        yield record
 
 
 def _remembered(records: Iterator[Record], last: list[dict[str, Any]]) -> Iterator[Record]:

@@ -7,6 +7,7 @@ sweep never takes what somebody works with, may be killed anywhere, and may run 
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
 import time
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -22,7 +24,7 @@ from tunery.platform.ground import Ground
 from tunery.plugins import Registry
 from tunery.settings import Settings
 
-__all__ = ["DAY_SECONDS", "SCHEDULES", "SWEEPS", "enqueue_due", "keep_house", "scratch_folder"]
+__all__ = ["DAY_SECONDS", "SCHEDULES", "SWEEPS", "clear_scratch", "enqueue_due", "keep_house", "scratch_folder"]
 
 log = structlog.get_logger(__name__)
 DAY_SECONDS = 86_400.0
@@ -40,8 +42,10 @@ def keep_house(
 ) -> None:
     """Run every sweep, unless this home was swept within ``every_seconds`` or is being swept at this moment.
 
-    Once ``stopping`` says so no further sweep begins; the next start begins with the first again.
+    Once ``stopping`` says so no further sweep begins; the next start begins with the first again. Folders of dead
+    processes go each time, for rows in plain text lie in them.
     """
+    clear_scratch(ground.settings)
     with (ground.settings.folder() / "housekeeping").open("a+", encoding="utf-8") as stamp:
         if not _lock(stamp.fileno()):
             return
@@ -74,35 +78,51 @@ def enqueue_due(ground: Ground, stopping: Callable[[], bool] = lambda: False) ->
 
 @contextmanager
 def scratch_folder(settings: Settings, what: str) -> Iterator[Path]:
-    """Give a new private folder that is removed with the block; after a ``kill -9`` the sweep removes it.
+    """Give a new private folder that is removed with the block; after a ``kill -9`` ``clear_scratch`` removes it.
 
     Args:
         settings: Of the home that it lies in.
         what: What it is for; its name begins so.
     """
-    folder = settings.folder("scratch", f"{what}-{new_id()}")
+    folder, lock = _held_folder(settings, what)
     try:
-        with (folder / "lock").open("w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            inside = folder / "files"
-            inside.mkdir(mode=0o700)
-            yield inside
+        inside = folder / "files"
+        inside.mkdir(mode=0o700)
+        yield inside
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
 
 
-@SWEEPS.register("scratch folders")
-def _sweep_scratch(ground: Ground, older_than_seconds: float) -> int:
-    """Remove folders whose process is gone: their lock is free."""
+def _held_folder(settings: Settings, what: str) -> tuple[Path, IO[str]]:
+    """Make a folder and take its lock; one that was cleared away between the two is made anew."""
+    while True:
+        folder = settings.folder("scratch", f"{what}-{new_id()}")
+        with suppress(FileNotFoundError):
+            lock = (folder / "lock").open("w", encoding="utf-8")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _stands(lock, folder):
+                return folder, lock
+            lock.close()
+
+
+def clear_scratch(settings: Settings) -> int:
+    """Remove scratch folders whose process is gone, for their lock is free; return how many."""
     count = 0
-    for folder in ground.settings.folder("scratch").iterdir():
-        if not _is_older(folder, older_than_seconds):
-            continue
-        with suppress(FileNotFoundError), (folder / "lock").open("a", encoding="utf-8") as lock:
-            if _lock(lock.fileno()):
-                shutil.rmtree(folder)
-                count += 1
+    for folder in settings.folder("scratch").iterdir():
+        with suppress(FileNotFoundError, NotADirectoryError), (folder / "lock").open("a", encoding="utf-8") as lock:
+            if _lock(lock.fileno()) and _stands(lock, folder):
+                shutil.rmtree(folder, ignore_errors=True)  # it may come to be at this moment
+                count += not folder.exists()
     return count
+
+
+def _stands(lock: IO[str], folder: Path) -> bool:
+    """Tell whether a lock that is held is the one that lies in the folder, and not one that was cleared away."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), (folder / "lock").stat())
+    except FileNotFoundError:
+        return False
 
 
 @SWEEPS.register("staged files")

@@ -31,7 +31,7 @@ _NOT_REACHED = [
     "Lines of source files that are no rows, behind their first 1,000 characters.",
     "Masked samples and ids of a few rows, in the records of sanitising steps and in reports; names of columns.",
     "Answers that are kept for a while so that a call can be repeated (TUNERY_IDEMPOTENCY_SECONDS).",
-    "Working folders of runs on other machines that were not finished.",
+    "Working folders on other machines of runs and imports that were not finished.",
 ]
 
 

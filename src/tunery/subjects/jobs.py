@@ -13,6 +13,7 @@ from tunery.evaluation.tables import Evaluation
 from tunery.platform.blobs.destroying import Destroyed, destroy
 from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.tables import BlobRow
+from tunery.platform.housekeeping import clear_scratch
 from tunery.platform.jobs import JobContext, job
 from tunery.subjects.certificates import certify
 from tunery.subjects.erasing import decide_erasure, hold_datasets
@@ -74,6 +75,7 @@ def _left(context: JobContext, entries: list[bytes]) -> int:
 
 def _clear_folders(context: JobContext, erasure: Erasure) -> None:
     """Remove the rows from working folders; who is at work there now does so in the end."""
+    clear_scratch(context.ground.settings)
     with context.ground.database.session(context.tenant_id, read_only=True) as session:
         for one in erasure.reached["runs"]:
             if session.get_one(TrainingRun, one["id"]).status != "running":

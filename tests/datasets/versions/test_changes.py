@@ -63,6 +63,22 @@ def test_equal_rows_appended_are_rows_of_their_own_and_the_same_file_again_is_th
     assert imported(ground, actor, [*pairs(20), *pairs(1, "new")], "append").id == second.id
 
 
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_of_two_who_begin_a_dataset_by_adding_to_it_both_are_kept(ground: Ground, actor: Actor, mode: str) -> None:
+    begun = context_of(ground, actor)
+    others = iter([lambda: imported(ground, actor, keyed(range(20)), mode, key="id")])
+
+    def while_it_runs() -> bool:
+        for other in others:
+            other()
+        return False
+
+    begun.cancelled = while_it_runs
+    wish = wish_for(ground, actor, keyed(range(20, 30), "more"), key="id").model_copy(update={"mode": mode})
+    version = execute_import(begun, wish)
+    assert (version.version, version.parent, version.total_samples) == (2, 1, 30)
+
+
 def test_rows_that_come_to_train_alone_are_not_compared(ground: Ground, actor: Actor) -> None:
     """By append 20 and one more are 21; a merge of 5 of which 3 stand makes them 23."""
     none: dict[str, Any] = {"validation_split": 0, "test_split": 0, "key": "id"}

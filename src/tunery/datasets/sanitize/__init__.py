@@ -184,6 +184,9 @@ class SanitizeStep(BaseModel):
         """Do the same with rows that come some at a time."""
         return chunked(self.apply(chain.from_iterable(chunks), shape, tally))
 
+    def check(self, tally: Tally) -> None:
+        """Look at what was done to all the rows. Raises: InvalidInput: a parameter fits none of them."""
+
     def describe(self) -> str:
         """Say in a sentence what was done, for the provenance record."""
         raise NotImplementedError
@@ -258,6 +261,11 @@ class Sanitation:
     def tallies(self) -> list[Tally]:
         """What each step counted."""
         return [tally for _, tally in self._steps]
+
+    def check(self) -> None:
+        """Let each step look at what it did. Raises: InvalidInput: a parameter fits none of the rows."""
+        for step, tally in self._steps:
+            step.check(tally)
 
     def records(self) -> list[PreprocessingStep]:
         """Return what each step did; call it when ``run`` has come to its end."""

@@ -37,8 +37,12 @@ class StripKeys(SanitizeStep):
             if keys.isdisjoint(row.values):
                 yield row
             else:
-                tally.count(row)
+                tally.count(row, *keys & row.values.keys())
                 yield row.with_values(without_keys(row.values, keys))
+
+    def check(self, tally: Tally) -> None:
+        if unknown := [key for key in self.keys if not tally.counts[key]]:
+            raise InvalidInput(f"strip_keys: no row has the column {unknown[0]!r}; correct its name, or leave it out")
 
     def describe(self) -> str:
         return f"Took away the columns {', '.join(self.keys)}"

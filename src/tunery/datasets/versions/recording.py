@@ -28,7 +28,7 @@ class Change:
     Attributes:
         kind: ``import``, ``append``, ``merge``, ``delete``, ``restore``, ``compact`` or ``erase``.
         key: Names the change among those of the dataset; the same again is the same version.
-        parent: The version it was done to; it must still be the newest. None: the change needs none.
+        parent: The version it was done to; it must still be the newest. None: the change needs none, or there is none.
         source: Node of the lineage it came from, where that is no version.
         columns: Further columns of the version's row.
     """
@@ -56,7 +56,8 @@ def record_version(
     """
     session.refresh(dataset, with_for_update=True)  # two changes of one dataset take their numbers in turn
     parent = change.parent
-    if parent is not None and parent.version != dataset.current_version:
+    follows = parent is not None or change.kind in ("append", "merge")
+    if follows and (parent.version if parent else 0) != dataset.current_version:
         raise StaleState(f"{dataset.name} got version {dataset.current_version} meanwhile; try again")
     dataset.last_version += 1
     if current:
