@@ -85,6 +85,15 @@ def test_what_stands_beside_the_questions_is_reported_and_not_dropped() -> None:
     assert "no question" in found[0].reason
 
 
+def test_a_heading_that_asks_and_has_no_answer_is_reported_unless_it_stands_over_others() -> None:
+    found = read("# Questions?\n\n## One?\n\nYes.\n\n## Two?\n\n## Three?\n## Q: Four\nA:\n# Five?\n")
+    assert [(type(item), item.line) for item in found] == [
+        (Record, 3),
+        *((Malformed, line) for line in (7, 9, 10, 12)),
+    ]
+    assert found[1] == Malformed(7, "the question has no answer", "## Two?")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -243,6 +243,9 @@ def _by_headings(sections: list[_Section]) -> list[_Piece]:
             prompt = _said(found) if (found := _QUESTION.fullmatch(section.title)) else section.title
             values = {"prompt": prompt, "completion": completion, "headings": section.path}
             pieces.append(_piece(section.line, lines, values))
+        elif at == len(sections) or sections[at].level <= section.level:  # else it is a heading over questions
+            # It weighs nothing: a list of questions most of which are still open is one, too.
+            pieces.append(_Piece(section.line, {}, 0, "the question has no answer", section.text))
     return pieces
 
 
