@@ -103,6 +103,11 @@ def test_the_card_has_a_head_for_the_hub_and_says_how_much_detectors_find(
     for told in ("Chats: of --- people", "3 EMAIL", "measured recall", "It misses some", record.sources[0].digest):
         assert told in body
     assert "## Limitations" in body
+    assert "No near-duplicates" in body
+    leaking = record.model_copy(update={"quality_metrics": record.quality_metrics | {"leakingRows": 1}})
+    torn = card_of(leaking, version.shape, version.rows)
+    assert "1 rows of the last import are near copies of rows in another split" in torn
+    assert "No near-duplicates" not in torn
 
 
 def test_a_card_claims_nothing_that_nobody_looked_at(ground: Ground, actor: Actor) -> None:
@@ -111,5 +116,6 @@ def test_a_card_claims_nothing_that_nobody_looked_at(ground: Ground, actor: Acto
     with ground.database.session(actor.tenant_id, read_only=True) as session:
         card = card_of(provenance_of(session, version), version.shape, version.rows)
     assert "whether there is any is unknown" in card
+    assert "ear-duplicates" not in card  # nothing was held out, so nothing was compared
     assert 'license: "other"' in card
     assert "is without a licence; a person must find out" in card

@@ -35,7 +35,7 @@ def card_of(record: Provenance, shape: str, splits: Mapping[str, int], descripti
             f"`{record.checksum}` over their ids and hashes.\n",
             "| split | rows |\n|---|---|",
             *(f"| {split} | {count} |" for split, count in splits.items()),
-            "\nNear-duplicates are never on both sides of a split.\n",
+            _sides(record.quality_metrics),
             _section("Sources", [source_sentence(source) for source in record.sources]),
             _section("Steps", step_sentences(record) or ["None: the rows are as they were imported."]),
             _section(
@@ -71,6 +71,13 @@ def _head(record: Provenance, shape: str) -> list[str]:
         "tags": ["tunery", "croissant"],
     }
     return ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()), "---\n"]
+
+
+def _sides(quality: Mapping[str, Any]) -> str:
+    """Say that the splits share no near-duplicates, where they were compared and that is so."""
+    if not quality.get("nearDuplicateGroups") or quality.get("leakingRows") != 0:
+        return ""
+    return f"\nNo near-duplicates (similarity {quality['similarity']:g} and more) stand on both sides of a split.\n"
 
 
 def _section(title: str, sentences: list[str]) -> str:
