@@ -284,6 +284,11 @@ def test_an_erasure_must_be_certified_and_each_model_that_saw_the_rows_decided()
     for erasures, status in (([], "n/a"), (["certified"], "pass"), (["certified", "destroyed"], "fail")):
         known = [{"erasure": str(n), "status": reached} for n, reached in enumerate(erasures)]
         assert told("GDPR-17-ERASE", case_of(CLEAN, erasures=known)).status == status
+    for left in ({"spared": {"0" * 64: ["compliance_attestations"]}}, {"foundAgain": 2}):
+        known = [{"erasure": "1", "status": "certified", **left}]
+        assert told("GDPR-17-ERASE", case_of(CLEAN, erasures=known)).status == "review"
+        why = {"GDPR-17-ERASE": "kept as evidence in a lawsuit"}
+        assert told("GDPR-17-ERASE", case_of(CLEAN, erasures=known, attested=why)).status == "pass"
     for decisions, status in (([], "n/a"), (["retrain"], "pass"), (["retire", None], "fail")):
         holds = [
             {"version": str(n), "decision": decision, "cause": "erasures/7"} for n, decision in enumerate(decisions)

@@ -18,6 +18,7 @@ from tests.datasets.versions.test_subjects import WHOLE, people
 from tests.registry.conftest import Shelf
 from tests.registry.folders import make_adapter_folder
 from tunery.audit.tables import AuditEntry
+from tunery.compliance.tables import Attestation
 from tunery.datasets.imports import execute_import
 from tunery.datasets.operations import list_versions, quarantined_rows, resolve_version, rows_of, tag_version
 from tunery.datasets.tables import DatasetVersion
@@ -47,6 +48,7 @@ from tunery.registry.schemas import ArtifactFile, RegisterVersion
 from tunery.registry.signing import open_statement
 from tunery.registry.tables import Model, ModelHold, ModelVersion
 from tunery.subjects import operations
+from tunery.subjects.evidence import erasures_of
 from tunery.subjects.jobs import erase_subject
 from tunery.subjects.operations import decide, get_erasure, start_erasure
 from tunery.subjects.schemas import Decision, EraseWish, Trace
@@ -266,6 +268,18 @@ def test_an_erasure_repeated_after_a_crash_ends_as_one(ground: Ground, actor: Ac
     assert erase_subject(context, job.payload) == first
     with ground.database.session(actor.tenant_id, read_only=True) as session:
         assert len(list_versions(session, "things")) == 2
+
+
+def test_a_source_that_something_else_needs_stays_and_the_erasure_says_so(ground: Ground, actor: Actor) -> None:
+    version = imported(ground, actor, people(10), **WHOLE)
+    source = str(version.source_digest)
+    with ground.database.session(actor.tenant_id) as session:
+        named = {"statement": "the sample", "document_digest": source, "created_by": actor.name}
+        session.add(Attestation(id=new_id(), rule="GDPR-PII-NAMES", **named))
+    assert [*erased(ground, actor, "p3@example.com")["spared"]] == [source]
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        [found] = erasures_of(session, resolve_version(session, "things"))
+    assert (found["status"], [*found["spared"]], found["foundAgain"]) == ("certified", [source], 0)
 
 
 def test_who_is_in_no_dataset_is_erased_without_a_trace_but_stays_out(ground: Ground, actor: Actor) -> None:

@@ -28,7 +28,8 @@ from tunery.training.tables import TrainingRun
 __all__ = ["ERASURES", "gather_case", "models_of", "runs_on"]
 
 ERASURES: Registry[Callable[[TenantSession, DatasetVersion], list[dict[str, Any]]]] = Registry("erasure_record")
-"""Who knows of erasures: returns those that reached a version's dataset, each with ``erasure`` and ``status``."""
+"""Who knows of erasures: returns those that reached a version's dataset, each with ``erasure``, ``status``,
+``spared`` (files that stay, and who needs them) and ``foundAgain`` (rows that a search still finds)."""
 
 
 def gather_case(session: TenantSession, ground: Ground, version: DatasetVersion, scan: Scan | None) -> Case:

@@ -63,6 +63,7 @@ def certify(context: JobContext, erasure_id: str, left: int) -> Erasure:
     with context.session() as session:
         erasure = session.get_one(Erasure, erasure_id)
         erasure.certificate_digest, erasure.certified_at, erasure.status = blob.digest, now(), "certified"
+        erasure.reached = erasure.reached | {"foundAgain": left}
         told = {"certificate": blob.digest, "spared": erasure.reached["destruction"]["spared"]}
         audit.record(session, context.actor, "subject_erased", f"erasures/{erasure.id}", **told)
     return erasure

@@ -19,10 +19,16 @@ __all__ = ["cause_of", "erasures_of", "holds_of_run", "why_held"]
 
 @ERASURES.register("subjects")
 def erasures_of(session: TenantSession, version: DatasetVersion) -> list[dict[str, Any]]:
-    """Return the erasures that reached a version's dataset, and how far each came."""
+    """Return the erasures that reached a version's dataset, how far each came, and what it left."""
     reached = f"{version.dataset.name}:"
     return [
-        {"erasure": row.id, "status": row.status, "certificate": row.certificate_digest}
+        {
+            "erasure": row.id,
+            "status": row.status,
+            "certificate": row.certificate_digest,
+            "spared": row.reached.get("destruction", {}).get("spared", {}),
+            "foundAgain": row.reached.get("foundAgain"),
+        }
         for row in session.scalars(sa.select(Erasure).order_by(Erasure.id))
         if any(one["version"].startswith(reached) for one in row.reached.get("versions", []))
     ]

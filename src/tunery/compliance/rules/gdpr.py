@@ -155,7 +155,7 @@ def transfers(case: Case) -> Outcome:
 
 @rule("GDPR-17-ERASE", "GDPR", "Erasures that reached the dataset are carried out and certified", "A+H")
 def erasures(case: Case) -> Outcome:
-    """Read how far each came; its certificate says what it reached."""
+    """Read how far each came, and whether it left a copy; its certificate says what it reached."""
     if case.erasures is None:
         return Outcome("review", "nobody here can tell of erasures")
     if not case.erasures:
@@ -163,6 +163,12 @@ def erasures(case: Case) -> Outcome:
     evidence = {"erasures": [dict(one) for one in case.erasures]}
     if left := [one["erasure"] for one in case.erasures if one["status"] != "certified"]:
         return Outcome("fail", f"{len(left)} erasures are not carried out to the end", evidence, _ERASURES)
+    if kept := [one["erasure"] for one in case.erasures if one.get("spared") or one.get("foundAgain")]:
+        reason = (
+            f"{len(kept)} erasures left copies, in files that something else needs or in rows that were found again; a "
+            "person sees to them, or says why they stay"
+        )
+        return Outcome("review", reason, evidence, [f"tunery subjects certificate {erasure}" for erasure in kept])
     return Outcome("pass", f"{len(case.erasures)} erasures are carried out and certified", evidence)
 
 
