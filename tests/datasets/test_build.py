@@ -119,8 +119,9 @@ def test_a_file_without_a_usable_row_is_refused_with_reasons(tmp_path: Path) -> 
 
 
 def test_steps_that_leave_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="left no row"):
-        build(tmp_path, lines({"text": "a"}), sanitize=[{"step": "filter_by_length", "min_len": 5}])
+    steps = [{"step": "filter_by_length", "min_len": 5}, {"step": "strip_keys", "keys": ["nope"]}]
+    with pytest.raises(InvalidInput, match="left no row: filter_by_length took away the last 2;"):
+        build(tmp_path, lines({"text": "a"}, {"text": "b"}), sanitize=steps)
 
 
 def test_whoever_watches_may_end_the_build(tmp_path: Path) -> None:

@@ -107,8 +107,13 @@ def test_rows_faults_tallies_and_people_are_as_one_process_has_them(
 
 @pytest.mark.parametrize(
     "options",
-    [{"subject_columns": ("note", "nate")}, {"sanitize": [{"step": "strip_keys", "keys": ["note", "nate"]}]}],
-    ids=["subjects", "strip"],
+    [
+        {"subject_columns": ("note", "nate")},
+        {"sanitize": [{"step": "strip_keys", "keys": ["note", "nate"]}]},
+        {"sanitize": [{"step": "filter_by_length", "key": key, "max_len": 10**6} for key in ("note", "nate")]},
+        {"sanitize": [{"step": "near_deduplicate", "key": "nate"}]},
+    ],
+    ids=["subjects", "strip", "filter", "near"],
 )
 def test_a_column_that_no_row_has_is_refused_and_one_that_some_have_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]

@@ -146,9 +146,7 @@ def build_rows(
         sane = sanitation.run_chunks(chain([first], chunks), share_with(workers) if workers.count else None)
         staged = stage_rows(scratch / "staged.arrow", sane, shape)
     columns = reading.shaper.finish()
-    if not len(staged):
-        raise InvalidInput("the sanitising steps left no row; loosen them")
-    sanitation.check()
+    sanitation.check(len(staged))
     reading.check()
     watch("split", len(staged))
     splits, report = _dealt(staged, standing, options)

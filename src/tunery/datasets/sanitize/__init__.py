@@ -23,7 +23,7 @@ from pydantic.alias_generators import to_camel
 from tunery.datasets.packed import Chunk, chunked
 from tunery.datasets.rows import Row
 from tunery.datasets.shapes import Shape, columns_of, texts_of
-from tunery.errors import TooLarge
+from tunery.errors import InvalidInput, TooLarge
 from tunery.kit.clock import now
 from tunery.plugins import Registry
 
@@ -60,9 +60,13 @@ class Tally:
         counts: How many, by reasons or kinds that the step tells apart.
         details: What else the step has to report, as plain JSON; never content of rows.
         seconds: Time spent in the step itself.
+        given: Number of rows that came to the step.
+        has_key: Whether any of them had the column that the step's ``key`` names.
     """
 
     def __init__(self) -> None:
+        self.given = 0
+        self.has_key = False
         self.affected = 0
         self.examples: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -83,6 +87,8 @@ class Tally:
 
     def add(self, later: Tally) -> None:
         """Add what was counted over the rows that come after these."""
+        self.given += later.given
+        self.has_key |= later.has_key
         self.affected += later.affected
         self.examples = (self.examples + later.examples)[:_EXAMPLES]
         self.counts += later.counts
@@ -162,7 +168,7 @@ class HeldOut:
 
 
 class SanitizeStep(BaseModel):
-    """A step and its parameters."""
+    """A step and its parameters. One named ``key`` names a column: an import in which no row has it is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -249,7 +255,8 @@ class Sanitation:
                 passed.append(_Timed(share([step for step, _ in together], self._shape, tallies, passed[-1])))
                 continue
             for step, tally in together:
-                passed.append(_Timed(step.apply_to(passed[-1], self._shape, tally), tally))
+                given = _looked_at(passed[-1], getattr(step, "key", None), tally)
+                passed.append(_Timed(step.apply_to(given, self._shape, tally), tally))
         yield from passed[-1]
         for before, after in pairwise(passed):
             if after.tally is not None:
@@ -262,14 +269,37 @@ class Sanitation:
         """What each step counted."""
         return [tally for _, tally in self._steps]
 
-    def check(self) -> None:
-        """Let each step look at what it did. Raises: InvalidInput: a parameter fits none of the rows."""
-        for step, tally in self._steps:
+    def check(self, left: int) -> None:
+        """Let each step look at what it did.
+
+        Args:
+            left: Number of rows that all steps left.
+
+        Raises:
+            InvalidInput: A parameter fits none of the rows, or none is left.
+        """
+        reached = [each for each in self._steps if each[1].given]
+        for step, tally in reached:
             step.check(tally)
+            if (key := getattr(step, "key", None)) is not None and not tally.has_key:
+                raise InvalidInput(f"{step.step}: no row has the column {key!r}; correct its name, or leave it out")
+        if not left:
+            step, tally = reached[-1]
+            raise InvalidInput(
+                f"the sanitising steps left no row: {step.step} took away the last {tally.given}; loosen it"
+            )
 
     def records(self) -> list[PreprocessingStep]:
         """Return what each step did; call it when ``run`` has come to its end."""
         return [_record(step, tally) for step, tally in self._steps]
+
+
+def _looked_at(chunks: Iterable[Chunk], key: str | None, tally: Tally) -> Iterator[Chunk]:
+    """Pass rows on and note how many there are, and whether any has the column."""
+    for chunk in chunks:
+        tally.given += len(chunk)
+        tally.has_key = tally.has_key or (key is not None and any(key in row.values for row in chunk))
+        yield chunk
 
 
 def joined_text(shape: Shape, values: dict[str, Any], key: str | None = None) -> str:
