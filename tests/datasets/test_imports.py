@@ -144,6 +144,7 @@ def test_the_job_tells_what_it_made(ground: Ground, actor: Actor) -> None:
         "reference": "things:1",
         "digest": version.digest,
         "rows": version.rows,
+        "new": True,
     }
 
 

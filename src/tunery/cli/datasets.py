@@ -24,6 +24,7 @@ from tunery.cli.import_options import (
     SplitColumn,
     Steps,
     SubjectColumns,
+    blamed_on,
     column_map,
     import_options,
     steps_in,
@@ -110,7 +111,7 @@ def import_dataset(
     options = import_options(column, shape, format_name, encoding, key, subject_column, on_error, splits, seed)
     options |= {"sanitize": [*steps, *steps_in(sanitize)], "tokenizer": tokenizer}
     with Client() as client:
-        with watching("upload") as watch:
+        with watching("upload") as watch, blamed_on(sanitize, len(steps)):
             started = client.datasets.import_(
                 file,
                 name=name,
@@ -155,17 +156,18 @@ def fetch_dataset(
     options = import_options(column, shape, format_name, encoding, key, subject_column, on_error, splits, seed)
     options |= {"sanitize": steps_in(sanitize)}
     with Client() as client:
-        started = client.datasets.fetch(
-            source,
-            revision=revision,
-            config=config,
-            split=split,
-            name=name,
-            options=options,
-            mode=mode,
-            license=license,
-            description=description,
-        )
+        with blamed_on(sanitize):
+            started = client.datasets.fetch(
+                source,
+                revision=revision,
+                config=config,
+                split=split,
+                name=name,
+                options=options,
+                mode=mode,
+                license=license,
+                description=description,
+            )
         return _version_made(client, started.job_id, f"Fetch {source}", wait)
 
 
@@ -388,4 +390,6 @@ def _version_made(client: Client, job_id: str, what: str, wait: bool) -> Output:
     made = next(version for version in versions if version.id == job.result["version_id"])
     shown = sheet(made)
     aside = [f"tunery datasets quarantined {made.reference} shows what was set aside"] if made.quarantined else []
+    if job.result.get("new") is False:
+        aside += [f"{made.reference} is the newest and was made of this very file: nothing was imported again"]
     return Output(shown.data, shown.shown, [*aside])

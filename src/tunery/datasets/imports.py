@@ -46,14 +46,15 @@ _TRIES = 5
 
 
 def execute_import(
-    context: JobContext, wish: DatasetImport, details: Mapping[str, Any] | None = None
+    context: JobContext, wish: DatasetImport, details: Mapping[str, Any] | None = None, *, any_standing: bool = False
 ) -> DatasetVersion:
-    """Import a file and return the version. The same file, options and origin again return the version that stands.
+    """Import a file and return the version; where the newest is of the same file, options and origin, return that.
 
     Args:
         context: The job's.
         wish: The file, and how it is imported.
         details: What else the provenance record keeps of the source, such as a commit; plain JSON.
+        any_standing: Whether an older version that this file made will do, though another is the newest.
 
     Raises:
         NotFound: The file was never uploaded. RowInvalid, FormatInvalid, TooLarge, InvalidInput: nothing is visible.
@@ -63,7 +64,7 @@ def execute_import(
         raise InvalidInput("mode: merge needs key, the column by which a row is found that gives way to a new one")
     for left in reversed(range(_TRIES)):
         try:
-            return _import(context, wish, details)
+            return _import(context, wish, details, any_standing)
         except LeaseLost:
             raise
         except StaleState:
@@ -72,8 +73,8 @@ def execute_import(
     raise AssertionError
 
 
-def execute_fetch(context: JobContext, wish: DatasetFetch) -> DatasetVersion:
-    """Fetch a source into the store and import it; what the Hub's cache has is not fetched again.
+def execute_fetch(context: JobContext, wish: DatasetFetch, *, any_standing: bool = False) -> DatasetVersion:
+    """Fetch a source into the store and import it as ``execute_import`` does; what the Hub's cache has is not fetched.
 
     Raises: as ``obtain_source`` and ``execute_import``.
     """
@@ -82,17 +83,19 @@ def execute_fetch(context: JobContext, wish: DatasetFetch) -> DatasetVersion:
     said["license"] = wish.license or license_of_card(found.license)
     said["source_type"] = wish.source_type or wish.source.source
     file = DatasetImport(**said, file_digest=found.digest, file_name=found.file_name, url=found.url)
-    return execute_import(context, file, found.details)
+    return execute_import(context, file, found.details, any_standing=any_standing)
 
 
-def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any] | None) -> DatasetVersion:
+def _import(
+    context: JobContext, wish: DatasetImport, details: Mapping[str, Any] | None, any_standing: bool
+) -> DatasetVersion:
     options = wish.options.model_dump(mode="json")
     key = {"file": wish.file_digest, "format": _format(wish), "options": options}
     said = Origin.model_validate(wish, from_attributes=True).model_dump(mode="json")
-    import_id = sha256_json(key | ({"origin": said} if wish.mode == "replace" else {"mode": wish.mode}))[:32]
+    same = sha256_json(key | ({"origin": said} if wish.mode == "replace" else {"mode": wish.mode}))[:24]
     with context.session() as session:
         dataset = _dataset(session, context, wish)
-        if (done := _version(session, dataset, import_id)) is not None:
+        if (done := _done(session, context, dataset, same, any_standing)) is not None:
             return done
         stands = wish.mode != "replace" and dataset.current_version
         parent = resolve_version(session, dataset.name) if stands else None
@@ -118,9 +121,10 @@ def _import(context: JobContext, wish: DatasetImport, details: Mapping[str, Any]
     kind = "import" if wish.mode == "replace" else wish.mode
     with context.session() as session:
         dataset = _dataset(session, context, wish)
-        if (done := _version(session, dataset, import_id)) is not None:
+        session.refresh(dataset, with_for_update=True)
+        if (done := _done(session, context, dataset, same, any_standing)) is not None:
             return done
-        change = Change(kind, import_id, parent, source, columns)
+        change = Change(kind, f"{same}-{context.job_id}", parent, source, columns)
         version = record_version(session, context.actor, dataset, written, change)
         subjects.check_current(session)  # last: all locks are waited for
         return version
@@ -242,8 +246,13 @@ def _dataset(session: TenantSession, context: JobContext, wish: DatasetImport) -
     return row
 
 
-def _version(session: TenantSession, dataset: Dataset, import_id: str) -> DatasetVersion | None:
-    statement = sa.select(DatasetVersion).where(
-        DatasetVersion.dataset_id == dataset.id, DatasetVersion.import_id == import_id
+def _done(
+    session: TenantSession, context: JobContext, dataset: Dataset, same: str, any_standing: bool
+) -> DatasetVersion | None:
+    """Return the version that this job made before a crash, or one of the same file and options that will do."""
+    ours = sa.select(DatasetVersion).where(
+        DatasetVersion.dataset_id == dataset.id, DatasetVersion.import_id.startswith(f"{same}-")
     )
-    return session.scalars(statement).one_or_none()
+    newest = DatasetVersion.version == dataset.current_version
+    will_do = sa.or_(DatasetVersion.import_id == f"{same}-{context.job_id}", sa.true() if any_standing else newest)
+    return session.scalars(ours.where(will_do).order_by(DatasetVersion.version.desc()).limit(1)).first()

@@ -19,7 +19,7 @@ __all__ = ["compact", "delete", "fetch_dataset", "import_dataset", "restore"]
 @job("datasets.import")
 def import_dataset(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     """Import the file that the payload names; a crash leaves the earlier version current, and repeating goes on."""
-    return _told(execute_import(context, DatasetImport.model_validate(payload)))
+    return _imported(context, execute_import(context, DatasetImport.model_validate(payload)))
 
 
 @job("datasets.fetch")
@@ -32,7 +32,7 @@ def fetch_dataset(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
             wish = wish.model_copy(update={"source": pinned})
             with context.session() as session:
                 session.get_one(Job, context.job_id).payload = wish.model_dump(mode="json", by_alias=True)
-    return _told(execute_fetch(context, wish))
+    return _imported(context, execute_fetch(context, wish))
 
 
 @job("datasets.delete_rows")
@@ -52,6 +52,10 @@ def restore(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
 def compact(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     """Join the small files of the dataset that the payload names."""
     return _told(compact_dataset(context, payload["dataset"]))
+
+
+def _imported(context: JobContext, row: DatasetVersion) -> dict[str, Any]:
+    return _told(row) | {"new": row.import_id.endswith(context.job_id)}
 
 
 def _told(row: DatasetVersion) -> dict[str, Any]:

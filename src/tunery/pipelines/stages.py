@@ -68,7 +68,9 @@ def import_data(context: JobContext, work: Work) -> dict[str, Any]:
             version = resolve_dataset(session, section.path)
     elif (source := section.elsewhere) is not None:
         version = execute_fetch(
-            context, DatasetFetch(name=section.dataset_name, source=source, options=options, **said)
+            context,
+            DatasetFetch(name=section.dataset_name, source=source, options=options, **said),
+            any_standing=True,
         )
     else:
         wish = DatasetImport(
@@ -79,7 +81,7 @@ def import_data(context: JobContext, work: Work) -> dict[str, Any]:
             url=section.url,
             **said,
         )
-        version = execute_import(context, wish)
+        version = execute_import(context, wish, any_standing=True)
     check_splits(recipe, version.reference, version.rows)
     rows = ", ".join(f"{count} {split}" for split, count in version.rows.items())
     return {

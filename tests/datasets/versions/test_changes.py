@@ -79,6 +79,26 @@ def test_of_two_who_begin_a_dataset_by_adding_to_it_both_are_kept(ground: Ground
     assert (version.version, version.parent, version.total_samples) == (2, 1, 30)
 
 
+def test_a_file_imported_again_behind_another_is_the_newest_again(ground: Ground, actor: Actor) -> None:
+    """Two of the three that a recipe, a crashed job and a person want are the version that stands."""
+    first, second = imported(ground, actor, pairs(20)), imported(ground, actor, pairs(30, "other"))
+    context, wish = context_of(ground, actor), wish_for(ground, actor, pairs(20))
+    assert execute_import(context_of(ground, actor), wish, any_standing=True).id == first.id
+    third = execute_import(context, wish)
+    assert (third.version, third.digest) == (3, first.digest)
+    assert execute_import(context, wish).id == execute_import(context_of(ground, actor), wish).id == third.id
+    imported(ground, actor, pairs(30, "other"))
+    assert execute_import(context, wish).id == third.id, "a job that is repeated after a crash imports nothing twice"
+    assert newest(ground, actor).digest == second.digest
+
+
+def test_rows_appended_to_a_version_that_was_restored_are_appended(ground: Ground, actor: Actor) -> None:
+    first = imported(ground, actor, pairs(20))
+    imported(ground, actor, pairs(5, "more"), "append")
+    restore_version(context_of(ground, actor), first.reference)
+    assert imported(ground, actor, pairs(5, "more"), "append").total_samples == 25
+
+
 def test_rows_that_come_to_train_alone_are_not_compared(ground: Ground, actor: Actor) -> None:
     """By append 20 and one more are 21; a merge of 5 of which 3 stand makes them 23."""
     none: dict[str, Any] = {"validation_split": 0, "test_split": 0, "key": "id"}
