@@ -161,6 +161,14 @@ def test_csv_separators_are_told_from_the_header() -> None:
         assert values(read("csv", b"a" + mark + b"b\n1" + mark + b"2\n")) == [{"a": "1", "b": "2"}]
 
 
+def test_a_line_above_the_header_that_names_the_separator_is_taken_at_its_word() -> None:
+    for said in (b"sep=;\r\n", b'\xef\xbb\xbf"SEP=;"\n'):
+        assert read("csv", said + b"a;b,c\n1;2\n") == [Record(3, {"a": "1", "b,c": "2"})]
+    assert read("csv", b"sep=|\na|b\n1|2\n") == [Record(3, {"a": "1", "b": "2"})]
+    with pytest.raises(FormatInvalid, match="line 2: two columns"):
+        read("csv", b"sep=;\na;a\n")
+
+
 def test_csv_values_are_kept_to_the_letter() -> None:
     row = {"a": "=cmd|'/C calc'!A0", "b": ' "quoted", with\ttab '}
     assert values(read("csv", b'a,b\n=cmd|\'/C calc\'!A0," ""quoted"", with\ttab "\n')) == [row]
@@ -189,7 +197,13 @@ def test_a_quote_that_is_never_closed_names_the_line_where_it_opens() -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"", "empty"), (b"\n", "empty"), (b"a,a\n", "two columns"), (b"a,\n1,2\n", "no readable name")],
+    [
+        (b"", "empty"),
+        (b"\n", "empty"),
+        (b"a,a\n", "two columns"),
+        (b"a,\n1,2\n", "line 1: 1 of 2 columns"),
+        (b"Export Q3;;;;\na;b;c;d;e\n", "4 of 5 columns have no readable name.*delete what stands above"),
+    ],
 )
 def test_a_csv_file_without_a_good_header_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(FormatInvalid, match=reason):

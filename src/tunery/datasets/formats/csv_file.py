@@ -1,11 +1,13 @@
 """``csv`` and ``tsv``: a header line, then one row a record.
 
-``csv`` is separated by comma, semicolon or tab, as its header is; ``tsv`` by tabs. Both quote as RFC 4180 has it.
+``csv`` is separated by comma, semicolon or tab, as its header is, or as a line ``sep=;`` above it says, which spreadsheets
+write; ``tsv`` by tabs. Both quote as RFC 4180 has it.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -14,6 +16,8 @@ from tunery.datasets.formats.lines import EXCERPT, excerpt, read_lines, utf8_fau
 from tunery.errors import FormatInvalid
 
 __all__ = ["import_csv", "import_tsv"]
+
+_SEPARATOR = re.compile(r'("?)sep=(\t|[^\w\s"])\1\s*', re.I)
 
 
 @IMPORTERS.register("csv")
@@ -25,7 +29,10 @@ def import_csv(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malforme
     """
     lines = _Lines(file, max_row_bytes)
     first = next(lines, "")
-    yield from _records(lines, first, max(",;\t", key=first.count), max_row_bytes)
+    if said := _SEPARATOR.fullmatch(first):
+        yield from _records(lines, next(lines, ""), said[2], max_row_bytes)
+    else:
+        yield from _records(lines, first, max(",;\t", key=first.count), max_row_bytes)
 
 
 @IMPORTERS.register("tsv")
@@ -37,7 +44,7 @@ def import_tsv(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malforme
 
 def _records(lines: _Lines, first: str, delimiter: str, max_row_bytes: int) -> Iterator[Record | Malformed]:
     csv.field_size_limit(max_row_bytes)  # of the whole process; this is the only reader of CSV in it
-    header = _header(first, delimiter)
+    header = _header(first, delimiter, lines.last)
     lines.start_record()
     records = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -57,17 +64,20 @@ def _records(lines: _Lines, first: str, delimiter: str, max_row_bytes: int) -> I
         lines.start_record()
 
 
-def _header(line: str, delimiter: str) -> list[str]:
-    if not line.strip():
+def _header(text: str, delimiter: str, line: int) -> list[str]:
+    if not text.strip():
         raise FormatInvalid("the file is empty, or its first line is; a CSV file begins with the names of its columns")
     try:
-        names = next(csv.reader([line], delimiter=delimiter, strict=True))
+        names = next(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise FormatInvalid(f"line 1: {_reason(error)}") from error
+        raise FormatInvalid(f"line {line}: {_reason(error)}") from error
+    if nameless := sum(not name.strip() or not name.isprintable() for name in names):
+        raise FormatInvalid(
+            f"line {line}: {nameless} of {len(names)} columns have no readable name; the file must begin with the "
+            "names of its columns: delete what stands above them, and name each"
+        )
     if twice := [name for name in names if names.count(name) > 1]:
-        raise FormatInvalid(f"line 1: two columns are named {twice[0]!r}; rename one of them")
-    if any(not name.strip() or not name.isprintable() for name in names):
-        raise FormatInvalid("line 1: a column has no readable name; the first line must hold the names of the columns")
+        raise FormatInvalid(f"line {line}: two columns are named {twice[0]!r}; rename one of them")
     return names
 
 
@@ -77,17 +87,17 @@ class _Lines(Iterator[str]):
     def __init__(self, file: BinaryIO, max_row_bytes: int) -> None:
         self._source = read_lines(file, max_row_bytes)
         self._max_row_bytes = max_row_bytes
-        self._last = 0
+        self.last = 0
         self.start_record()
 
     def start_record(self) -> None:
-        self.first = self._last + 1
+        self.first = self.last + 1
         self.taken: list[str] = []
         self.fault = ""
 
     def __next__(self) -> str:
         number, data, whole, quotes = next(self._source)
-        self._last = number
+        self.last = number
         try:
             text = shown = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -101,7 +111,7 @@ class _Lines(Iterator[str]):
         return text
 
     def malformed(self, reason: str) -> Malformed:
-        span = f" (the record goes on to line {self._last})" if self._last > self.first else ""
+        span = f" (the record goes on to line {self.last})" if self.last > self.first else ""
         return Malformed(self.first, reason + span, excerpt("".join(self.taken)))
 
 
