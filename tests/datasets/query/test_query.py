@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,28 @@ def test_a_query_ends_when_who_asked_has_gone_and_leaves_nothing(ground: Ground,
     with pytest.raises(Cancelled):
         run_query(ground, people.tenant_id, wish, lambda: True)
     assert not list(ground.settings.folder("scratch").iterdir())
+
+
+def test_whole_numbers_of_any_size_are_answered_as_they_are() -> None:
+    """One past 2^63 is a wider number, one past 2^53 beside a fraction is JSON: a double would change it."""
+    columns = {
+        "low": ("BIGINT", 1 - 2**63, 2**63 - 1),
+        "wide": ("HUGEINT", 2**63, None),
+        "least": ("JSON", -(2**64), 1),
+        "digits": ("JSON", 10**39, 1),
+        "mixed": ("JSON", 2**53 + 1, 0.5),
+        "near": ("DOUBLE", 2**53, 0.5),
+        "text": ("JSON", 1, f"{2**64}"),
+    }
+    rows = [{name: column[place] for name, column in columns.items()} for place in (1, 2)]
+    database = open_database(10**9)
+    listed = ", ".join("('id', 'train', 1, '" + json.dumps(row) + "')" for row in rows)
+    database.execute(f"create table source as from (values {listed}) found(row_id, split, line, row)")
+    database.execute(view_of(database, "source", "things"))
+    found = answer(database.execute(f"select {', '.join(columns)} from things"), 10)
+    assert {column["name"]: column["type"] for column in found["columns"]} == {n: c[0] for n, c in columns.items()}
+    assert found["rows"] == [list(row.values()) for row in rows]
+    assert answer(database.execute("select sum(wide) from things"), 1)["rows"] == [[2**63]]
 
 
 def test_odd_columns_keep_their_values() -> None:

@@ -28,6 +28,8 @@ _BESIDE_BYTES = 3 << 30
 """Address space for the interpreter and the libraries, beside what the query may take."""
 _MOST_COLUMNS = 1000
 _OWN = ("row_id", "split", "line")
+_NUMBERS = {"BIGINT", "UBIGINT", "DOUBLE"}
+_HAS_LONG = "select 1 from {} where regexp_matches(row, '[^0-9.][0-9]{{16}}') limit 1"
 _SHUT: dict[str, Any] = {
     "allow_community_extensions": False,
     "autoinstall_known_extensions": False,
@@ -141,21 +143,42 @@ def view_of(database: duckdb.DuckDBPyConnection, source: str, name: str) -> str:
         for (found,) in database.execute(f"select distinct json_type(row, [{listed}]) from {source}").fetchall():
             for kind, one in zip(kinds, found, strict=True):
                 kind.add(one)
+    counted = [pointer for pointer, kind in zip(pointers, kinds, strict=True) if kind & _NUMBERS]
+    widest = _widest(database, source, counted)
     columns, taken = [*_OWN], {*_OWN}
     for key, pointer, kind in zip(keys, pointers, kinds, strict=True):
-        columns.append(f"{_cast(pointer, kind - {None, 'NULL'})} as {_quoted(_free(key, taken))}")
+        as_what = _cast(pointer, kind - {None, "NULL"}, widest.get(pointer, 0))
+        columns.append(f"{as_what} as {_quoted(_free(key, taken))}")
     return f"create view {_quoted(name)} as select {', '.join(columns)} from {source}"
 
 
-def _cast(pointer: str, kinds: set[str]) -> str:
+def _widest(database: duckdb.DuckDBPyConnection, source: str, pointers: list[str]) -> dict[str, float]:
+    """Return the largest whole number of columns, by amount, where one may be too large for 64 bits or a double."""
+    if not pointers or not database.execute(_HAS_LONG.format(source)).fetchall():
+        return {}
+    found = []
+    for pointer in pointers:
+        text = f"json_extract_string(row, {_text(pointer)})"
+        value = f"try_cast({text} as hugeint)"
+        whole = f"filter (where regexp_full_match({text}, '-?[0-9]+'))"
+        found += [f"min({value}) {whole}", f"max({value}) {whole}", f"bool_or({value} is null) {whole}"]
+    answers = iter(database.execute(f"select {', '.join(found)} from {source}").fetchone() or ())
+    return {
+        pointer: float("inf") if beyond else max(-(least or 0), most or 0)
+        for pointer, least, most, beyond in zip(pointers, answers, answers, answers, strict=True)
+    }
+
+
+def _cast(pointer: str, kinds: set[str], widest: float) -> str:
+    """Return a column as the type that holds all of its values exactly; as JSON where none does."""
     where = _text(pointer)
     if kinds <= {"VARCHAR"}:
         return f"json_extract_string(row, {where})"
     if kinds == {"BOOLEAN"}:
         return f"json_extract(row, {where})::boolean"
     if kinds <= {"BIGINT", "UBIGINT"}:
-        return f"json_extract(row, {where})::bigint"
-    if kinds <= {"BIGINT", "UBIGINT", "DOUBLE"}:
+        return f"json_extract(row, {where})::{'bigint' if widest < 1 << 63 else 'hugeint'}"
+    if kinds <= _NUMBERS and widest <= 1 << 53:
         return f"json_extract(row, {where})::double"
     return f"json_extract(row, {where})"
 
