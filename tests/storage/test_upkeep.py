@@ -26,6 +26,7 @@ from tunery.platform.blobs.packs import PackWriter
 from tunery.platform.blobs.tables import BlobRow, Pack, Segment
 from tunery.platform.ground import Ground
 from tunery.platform.jobs import Job
+from tunery.registry.operations import checkout_version
 from tunery.storage.upkeep.sweeps import sweep_bytes
 from tunery.training.tables import TrainingRun
 
@@ -208,6 +209,13 @@ def test_a_destroyed_version_is_gone_for_good_and_what_others_hold_is_spared(
     shared = "adapter_config.json"
     (second / shared).write_bytes((folder / shared).read_bytes())
     kept = register(admin, name, second, baseReference=models["base"]["reference"])
+    folders = [checkout_version(door.ground, admin.actor.tenant_id, one["id"]) for one in (tuned, kept)]
+    converted = door.ground.settings.folder("cache", "engines", admin.actor.tenant_id, "gguf")
+    made = [
+        converted / f"{one['manifestDigest']}-on-{models['base']['manifestDigest']}-v1.gguf" for one in (tuned, kept)
+    ]
+    for path in made:
+        path.write_text("weights")
     address = f"/api/v1/models/{name}/versions/{tuned['version']}"
     gone = data_of(admin.http.delete(address, params={"destroy": True}))
     assert gone["status"] == "erased"
@@ -219,6 +227,7 @@ def test_a_destroyed_version_is_gone_for_good_and_what_others_hold_is_spared(
     assert tuned["reference"] not in holders
     with pytest.raises(NotFound):
         door.ground.blobs.read(admin.actor.tenant_id, weights(tuned))
+    assert [path.exists() for path in [*folders, *made]] == [False, True, False, True]
     answer = admin.http.get(address)
     assert answer.status_code == 404
     assert "destroyed for good" in answer.json()["detail"]

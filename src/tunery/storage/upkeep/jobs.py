@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from tunery import audit
 from tunery.datasets.versions.rebuilding import rebuild_logs
 from tunery.errors import NotFound
+from tunery.inference.sweeps import clear_caches
 from tunery.platform.blobs.backends import Backend, open_backend
 from tunery.platform.blobs.checking import Damage, check, mend
 from tunery.platform.blobs.collecting import collect
@@ -94,6 +95,7 @@ def destroy_version(context: JobContext, payload: dict[str, Any]) -> dict[str, A
     with context.session() as session:
         version = session.get_one(ModelVersion, str(payload["version_id"]))
         wanted, reference = digests_of(version), version.reference
+    clear_caches(context.ground, context.tenant_id)
     gone, without_row = _destroyed(context, wanted, lose_damaged)
     freed = gone.freed_bytes + (
         destroy_dead(context.ground.blobs, context.tenant_id, lose_damaged=lose_damaged) if without_row else 0
