@@ -75,6 +75,9 @@ def test_prv_02_a_source_says_what_was_said_of_it(ground: Ground, actor: Actor) 
     assert source.imported_at > LONG_AGO
     assert found.collection_date == LONG_AGO
     assert ground.blobs.exists(actor.tenant_id, source.digest)  # the source file is kept by its digest
+    earlier = datetime.fromisoformat("2024-01-01T05:00:00+09:00")  # four hours before, though it reads later
+    both = imported(ground, actor, pairs(5, "x"), {"mode": "append", "collected_at": earlier})
+    assert both.collection_date == LONG_AGO
 
 
 def test_prv_02_an_appended_file_is_a_source_of_its_own_and_stands_in_the_lineage(ground: Ground, actor: Actor) -> None:

@@ -7,6 +7,7 @@ persons. The rest follows from it whenever somebody asks. What nobody looked at 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from tunery.datasets.build import Built
@@ -86,7 +87,7 @@ def provenance_of(session: TenantSession, version: DatasetVersion) -> Provenance
         dataset_name=version.dataset.name,
         dataset_version=str(version.version),
         sources=kept["sources"],
-        collection_date=max(source["collectedAt"] for source in kept["sources"]),
+        collection_date=max(datetime.fromisoformat(source["collectedAt"]) for source in kept["sources"]),
         preprocessing_steps=[
             step | {"step": _R1_NAMES.get(step["step"], step["step"]), "name": step["step"]}
             for step in kept["preprocessingSteps"]
