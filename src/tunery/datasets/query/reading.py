@@ -143,8 +143,8 @@ def view_of(database: duckdb.DuckDBPyConnection, source: str, name: str) -> str:
         for (found,) in database.execute(f"select distinct json_type(row, [{listed}]) from {source}").fetchall():
             for kind, one in zip(kinds, found, strict=True):
                 kind.add(one)
-    counted = [pointer for pointer, kind in zip(pointers, kinds, strict=True) if kind & _NUMBERS]
-    widest = _widest(database, source, counted)
+    numbers = [pointer for pointer, kind in zip(pointers, kinds, strict=True) if kind & _NUMBERS]
+    widest = _widest(database, source, numbers)
     columns, taken = [*_OWN], {*_OWN}
     for key, pointer, kind in zip(keys, pointers, kinds, strict=True):
         as_what = _cast(pointer, kind - {None, "NULL"}, widest.get(pointer, 0))
