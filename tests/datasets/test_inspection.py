@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tunery.datasets.inspection import Findings, inspect_file
-from tunery.errors import FormatInvalid
+from tunery.datasets.quarantine import Quarantine, read_records
+from tunery.errors import FormatInvalid, RowInvalid
 
 
 def inspect(folder: Path, rows: list[Any], name: str = "rows.jsonl", **options: Any) -> Findings:
@@ -60,6 +63,14 @@ def test_a_mixed_or_useless_file_is_a_finding_and_no_crash(tmp_path: Path) -> No
     broken = inspect(tmp_path, ["{oops", {"x": 1}])
     assert [bad.line for bad in broken.bad_lines] == [1]
     assert broken.malformed == 1
+
+
+def test_a_table_without_a_row_names_row_and_column(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a"], "score": [float("nan")]}), tmp_path / "rows.parquet")
+    problem = inspect_file(tmp_path / "rows.parquet").problem or ""
+    assert problem.startswith("no row of it can be used: row 1: column 'score': NaN")
+    with pytest.raises(RowInvalid, match="^row 1: column 'score': NaN .* Correct the row"):
+        [*read_records(tmp_path / "rows.parquet", "parquet", 1000, Quarantine("stop"))]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def write_table(table: Any, folder: Path, name: str) -> Path:
         folder: Where the file is made.
         name: Its name, without ending.
 
-    Raises: InvalidInput: it is neither, or a value is none that JSON has (names the row).
+    Raises: InvalidInput: it is neither, or a value is none that JSON has (names row and column).
     """
     if hasattr(table, "__arrow_c_stream__"):
         return _write_parquet(table, folder / f"{name}.parquet")
@@ -50,8 +50,17 @@ def _write_lines(rows: Iterable[Any], path: Path) -> Path:
             try:
                 file.write(encoder.encode(dict(row)) + "\n")
             except (TypeError, ValueError) as fault:
-                raise InvalidInput(f"row {number} cannot be written as JSON: {fault}") from fault
+                raise InvalidInput(f"row {number}{_column(row, encoder)} cannot be written as JSON: {fault}") from fault
     return path
+
+
+def _column(row: Mapping[Any, Any], encoder: json.JSONEncoder) -> str:
+    for name, value in row.items():
+        try:
+            encoder.encode({name: value})
+        except (TypeError, ValueError):
+            return f", column {name!r}"
+    return ""
 
 
 def _plain(value: Any) -> Any:

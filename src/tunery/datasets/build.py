@@ -135,7 +135,7 @@ def build_rows(
         chunks = _counted("read", reading.chunks(workers), watch)
         first = next((chunk for chunk in chunks if len(chunk)), None)
         if first is None:
-            reasons = "; ".join(f"line {row.line}: {row.reason}" for row in quarantine.first[:3])
+            reasons = "; ".join(f"{quarantine.place} {row.line}: {row.reason}" for row in quarantine.first[:3])
             raise InvalidInput(f"the file has no usable row{f' ({reasons})' if reasons else ''}")
         shape = reading.shaper.maps[0].shape
         if standing.shape not in (None, shape):

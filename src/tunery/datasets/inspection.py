@@ -191,7 +191,9 @@ class _Inspection:
             return "it is empty"
         first = self.quarantine.first[0]
         if self._shapeless:
-            return f"no row of it can be used as it stands: on line {first.line} {first.reason}"
+            return f"no row of it can be used as it stands: on {self.quarantine.place} {first.line} {first.reason}"
+        if self.quarantine.place == "row":
+            return f"no row of it can be used: row {first.line}: {first.reason}"
         return f"no line of it could be read; is it of another format? Line {first.line}: {first.reason}"
 
 

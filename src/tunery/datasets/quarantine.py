@@ -25,6 +25,7 @@ class Quarantine:
     """Rows set aside, written as JSON lines ``{"line", "reason", "text"}``.
 
     Attributes:
+        place: What the file counts them by: ``line``, or ``row`` where it has no lines.
         count: How many there are.
         first: The first few, to be shown.
         on_refused: Looks at each, and says what is kept of it.
@@ -36,6 +37,7 @@ class Quarantine:
         self.on_refused: Callable[[Malformed], Malformed] = lambda row: row
         self._on_error = on_error
         self._file = file
+        self.place = "line"
         self.count = 0
         self.first: list[Malformed] = []
 
@@ -43,8 +45,8 @@ class Quarantine:
         """Set the row aside. Raises: RowInvalid: the policy is to stop."""
         if self._on_error == "stop":
             raise RowInvalid(
-                f"line {row.line}: {row.reason}. Nothing was imported. Correct the line, or import with on_error: "
-                "quarantine (--on-error quarantine) to set such rows aside",
+                f"{self.place} {row.line}: {row.reason}. Nothing was imported. Correct the {self.place}, or import "
+                "with on_error: quarantine (--on-error quarantine) to set such rows aside",
                 line=row.line,
                 reason=row.reason,
             )
@@ -69,6 +71,7 @@ def read_records(
         NotFound: No importer of that name. FormatInvalid: the file is of another kind. RowInvalid: see Quarantine.
     """
     importer = IMPORTERS.get(format_name)
+    quarantine.place = "row" if format_name == "parquet" else "line"
     with path.open("rb") as file:
         for found in importer(as_utf8(file, encoding), max_row_bytes):
             if isinstance(found, Malformed):

@@ -1,7 +1,7 @@
 """``csv`` and ``tsv``: a header line, then one row a record.
 
-``csv`` is separated by comma, semicolon or tab, as its header is, or as a line ``sep=;`` above it says, which spreadsheets
-write; ``tsv`` by tabs. Both quote as RFC 4180 has it.
+``csv`` is separated by comma, semicolon or tab, as its header is, or as a line ``sep=;`` above it says (spreadsheets
+write such a line); ``tsv`` by tabs. Both quote as RFC 4180 has it.
 """
 
 from __future__ import annotations

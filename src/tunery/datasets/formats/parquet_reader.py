@@ -91,23 +91,43 @@ def _of_batch(batch: Any) -> Iterator[dict[str, Any] | str]:
         yield from batch.to_pylist(maps_as_pydicts="strict")
     except (ValueError, ArithmeticError, KeyError, TypeError, pa.ArrowException):
         for number in range(batch.num_rows):
-            try:
-                (row,) = batch.slice(number, 1).to_pylist(maps_as_pydicts="strict")
-            except UnicodeDecodeError:
-                row = "a text in it is not UTF-8"
-            except (ValueError, ArithmeticError, KeyError, TypeError, pa.ArrowException) as error:
-                row = f"a value in it cannot be read ({type(error).__name__})"
-            yield row
+            yield _of_one(batch.slice(number, 1))
+
+
+def _of_one(batch: Any) -> dict[str, Any] | str:
+    """Return the row of a batch of one, or which column of it cannot be read, and why."""
+    import pyarrow as pa
+
+    row = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            (row[name],) = column.to_pylist(maps_as_pydicts="strict")
+        except UnicodeDecodeError:
+            return f"column {name[:100]!r}: a text that is not UTF-8"
+        except (ValueError, ArithmeticError, KeyError, TypeError, pa.ArrowException) as error:
+            return f"column {name[:100]!r}: a value that cannot be read ({type(error).__name__})"
+    return row
 
 
 def _line(row: dict[str, Any], max_row_bytes: int) -> str:
     try:
         text = _ENCODER.encode(row)
-    except (ValueError, TypeError, RecursionError) as error:
-        return "M" + json.dumps([f"a value in it is none that JSON has: {str(error)[:200]}", ascii(row)[:_EXCERPT]])
+    except (ValueError, TypeError, RecursionError):
+        return "M" + json.dumps([_fault(row), ascii(row)[:_EXCERPT]])
     if len(text) > max_row_bytes or len(text.encode("utf-8", "replace")) > max_row_bytes:
         return "M" + json.dumps([f"longer than {max_row_bytes} bytes", text[:_EXCERPT]])
     return "R" + text
+
+
+def _fault(row: dict[str, Any]) -> str:
+    """Return which column holds what JSON does not have, and why."""
+    for name, value in row.items():
+        try:
+            _ENCODER.encode({name: value})
+        except (ValueError, TypeError, RecursionError) as error:
+            why = "NaN or infinity, which JSON does not have; make it null" if "float" in str(error) else str(error)
+            return f"column {name[:100]!r}: {why[:200]}"
+    return "a value in it is none that JSON has"
 
 
 def _plain(value: object) -> Any:
