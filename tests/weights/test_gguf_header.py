@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 import struct
 import tracemalloc
@@ -10,7 +11,7 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFWriter
 
 from tunery.errors import FormatInvalid
-from tunery.weights.gguf_header import read_gguf_header
+from tunery.weights.gguf_header import MAX_ELEMENTS, read_gguf_header
 
 
 def _string(text: bytes) -> bytes:
@@ -47,6 +48,9 @@ LIES: dict[str, tuple[list[bytes], list[bytes], int, tuple[int, int] | None, str
     "string of 2^60": ([_LONG_STRING], [], 0, None, "past the end"),
     "array of 2^61": ([_LONG_ARRAY], [], 0, None, "claims"),
     "array of 2^40 strings": ([_MANY_STRINGS], [], 0, None, "claims"),
+    "a value that is no number": ([_string(b"key") + struct.pack("<If", 6, math.nan)], [], 0, None, "NaN"),
+    "numbers that are none": ([_string(b"key") + struct.pack("<IIQ2d", 9, 12, 2, 1.0, math.nan)], [], 0, None, "NaN"),
+    "a name that is a path": ([], [_tensor(b"a/../../b", (1,))], 32, None, "leads out"),
     "nested arrays": ([_NESTED], [], 0, None, "elements of type 9"),
     "unknown type": ([_string(b"key") + struct.pack("<I", 13)], [], 0, None, "unknown type 13"),
     "boolean 2": ([_BOOL], [], 0, None, "neither 0 nor 1"),
@@ -84,6 +88,17 @@ def test_a_header_that_lies_is_refused_with_the_reason_and_little_memory(tmp_pat
     tracemalloc.stop()
     assert peak < 5_000_000
     assert refused.value.details["format"] == "gguf"
+
+
+def test_many_arrays_cost_no_more_than_the_largest_vocabulary(tmp_path: Path) -> None:
+    arrays = [_string(b"key%d" % n) + struct.pack("<IIQ", 9, 0, 900_000) + bytes(900_000) for n in range(50)]
+    path = _file(tmp_path / "model.gguf", arrays, [], 0, (0, 50))
+    tracemalloc.start()
+    with pytest.raises(FormatInvalid, match="in all"):
+        read_gguf_header(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * MAX_ELEMENTS
 
 
 @pytest.mark.parametrize("version", [0, 1, 4, 3 << 24])

@@ -58,6 +58,7 @@ LIES: dict[str, tuple[Any, bytes, int | None, str]] = {
     "a number of many digits": (b'{"a":' + b"9" * 5000 + b"}", b"", None, "JSON"),
     "deep nesting": (b'{"a":' + b"[" * 100_000 + b"}", b"", None, "JSON"),
     "metadata of numbers": ({"__metadata__": {"a": 1}}, b"", None, "__metadata__"),
+    "a name that is a path": ({"a/../../b": _tensor(0, 4)}, bytes(4), None, "leads out"),
     "half a byte": ({"a": _tensor(0, 1, (1,), "F4")}, b"\0", None, "does not fit"),
 }
 
@@ -90,8 +91,13 @@ def test_more_than_100_000_tensors_are_refused_before_they_are_parsed(tmp_path: 
 
 @pytest.mark.parametrize(
     "filler",
-    [b"[0" + b",0" * 8_000_000, b"[" + b"[],[]," * 2_000_000, b"[" + b"{}," * 5_000_000],
-    ids=["numbers", "lists", "objects"],  # pytest hands a test's id to every process that it starts
+    [
+        b"[0" + b",0" * 8_000_000,
+        b"[" + b"[],[]," * 2_000_000,
+        b"[" + b"{}," * 5_000_000,
+        b'{"__metadata__":{' + b",".join(b'"%d":""' % number for number in range(1_000_000)) + b"}}",
+    ],
+    ids=["numbers", "lists", "objects", "metadata"],  # pytest hands a test's id to every process that it starts
 )
 def test_a_header_of_many_small_values_costs_little_more_than_its_bytes(tmp_path: Path, filler: bytes) -> None:
     path = _file(tmp_path / "model.safetensors", b'{"a":' + filler)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tunery.errors import FormatInvalid
 
-__all__ = ["Readable", "read_json_object", "write_json", "write_whole"]
+__all__ = ["Readable", "leads_away", "read_json_object", "write_json", "write_whole"]
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 """Larger than any tokenizer.json in use (the biggest, of vocabularies of 260,000 tokens, have 35 MB)."""
@@ -23,6 +23,11 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end."""
         ...
+
+
+def leads_away(name: str) -> bool:
+    """Tell whether a name would lead out of a folder if somebody took it for a path."""
+    return ".." in name.replace("\\", "/").split("/")
 
 
 @contextmanager

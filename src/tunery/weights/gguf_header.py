@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import FormatInvalid
-from tunery.weights.files import Readable
+from tunery.weights.files import Readable, leads_away
 
 __all__ = ["GgufHeader", "GgufTensor", "parse_gguf_header", "read_gguf_header"]
 
 MAX_HEADER_BYTES = 64 * 1024 * 1024
 MAX_PAIRS = 10_000
 MAX_TENSORS = 100_000
-MAX_ELEMENTS = 1_000_000
-"""Longest array: the largest vocabularies in use have 260,000 tokens and about as many merges."""
+MAX_ELEMENTS = 2_000_000
+"""Of all arrays together: the largest vocabularies in use have 260,000 tokens, their scores and types, and some 500,000
+merges."""
 
 MAX_NAME_BYTES = 256
 MAX_DIMENSIONS = 4
@@ -106,6 +107,7 @@ class _Reader:
         self.name = path.name
         self.size = size
         self.position = 0
+        self.elements = 0
 
     def fault(self, reason: str) -> FormatInvalid:
         return FormatInvalid(f"{self.name} is not a valid GGUF file: {reason}", format="gguf", reason=reason)
@@ -125,7 +127,13 @@ class _Reader:
         raw = self.take(struct.calcsize("<" + code))
         if code == "?" and raw not in {b"\0", b"\1"}:
             raise self.fault(f"the boolean at {self.position - 1} is neither 0 nor 1")
-        return struct.unpack("<" + code, raw)[0]
+        return self.numbers(raw, 1, code)[0]
+
+    def numbers(self, raw: bytes, count: int, code: str) -> list[Any]:
+        found = list(struct.unpack(f"<{count}{code}", raw))
+        if code in "fd" and any(map(math.isnan, found)):
+            raise self.fault(f"a value before byte {self.position} is not a number (NaN)")
+        return found
 
     def string(self) -> str:
         raw = self.take(self.scalar("Q"))
@@ -138,18 +146,21 @@ class _Reader:
         name = self.string()
         if not name or len(name.encode()) > MAX_NAME_BYTES:
             raise self.fault(f"the name before byte {self.position} is empty or longer than {MAX_NAME_BYTES} bytes")
+        if leads_away(name):
+            raise self.fault(f"the name {name!r} leads out of a folder")
         return name
 
     def array(self) -> list[Any]:
         kind, count = self.scalar("I"), self.scalar("Q")
-        if count > MAX_ELEMENTS:
-            raise self.fault(f"an array claims {count} elements; at most {MAX_ELEMENTS} are read")
+        self.elements += count
+        if self.elements > MAX_ELEMENTS:
+            raise self.fault(f"an array claims {count} elements; at most {MAX_ELEMENTS} in all are read")
         if kind == _STRING:
             return [self.string() for _ in range(count)]
         if kind not in _SCALARS:
             raise self.fault(f"an array has elements of type {kind}; only numbers, booleans and strings are read")
         code = _SCALARS[kind]
-        return list(struct.unpack(f"<{count}{code}", self.take(count * struct.calcsize("<" + code))))
+        return self.numbers(self.take(count * struct.calcsize("<" + code)), count, code)
 
 
 def _read_pairs(reader: _Reader, count: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tunery.errors import FormatInvalid
-from tunery.weights.files import Readable, read_json_object, write_whole
+from tunery.weights.files import Readable, leads_away, read_json_object, write_whole
 
 __all__ = [
     "Header",
@@ -45,6 +45,8 @@ MAX_HEADER_BYTES = 32 * 1024 * 1024
 MAX_TENSORS = 100_000
 MAX_DIMENSIONS = 8
 _MAX_COMMAS = MAX_TENSORS * (MAX_DIMENSIONS + 4)
+_MAX_COLONS = MAX_TENSORS * 6
+"""Four for each tensor; the others are left to the metadata."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ def _invalid(path: Path, reason: str) -> FormatInvalid:
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     # Counting first keeps a header of 32 MB of tiny numbers or brackets from becoming gigabytes of Python objects.
-    if raw.count(b",") > _MAX_COMMAS or raw.count(b"{") > MAX_TENSORS + 2 or raw.count(b"[") > 2 * MAX_TENSORS + 2:
+    many = raw.count(b",") > _MAX_COMMAS or raw.count(b":") > _MAX_COLONS
+    if many or raw.count(b"{") > MAX_TENSORS + 2 or raw.count(b"[") > 2 * MAX_TENSORS + 2:
         raise _invalid(path, f"its header describes more than {MAX_TENSORS} tensors")
     if not raw.startswith(b"{"):
         raise _invalid(path, "its header does not begin with '{'")
@@ -232,6 +235,8 @@ def _check_metadata(path: Path, metadata: Any) -> dict[str, str]:
 
 def _check_tensor(path: Path, name: str, entry: Any, data_start: int, size: int | None) -> TensorInfo:
     shown = repr(name[:100])
+    if leads_away(name):
+        raise _invalid(path, f"the name of tensor {shown} leads out of a folder")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _invalid(path, f"tensor {shown} must have exactly dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
