@@ -3,6 +3,7 @@
     TuneryError                         code                 status  kind
     ├── InvalidInput                    invalid_input        422     invalid
     │   ├── MalformedRequest            malformed_request    400     invalid
+    │   ├── MethodNotAllowed            method_not_allowed   405     invalid
     │   ├── DigestInvalid               digest_invalid       400     invalid
     │   ├── DigestMismatch              digest_mismatch      422     invalid
     │   ├── PathInvalid                 path_invalid         400     invalid
@@ -61,6 +62,7 @@ __all__ = [
     "InternalError",
     "InvalidInput",
     "MalformedRequest",
+    "MethodNotAllowed",
     "MissingExtra",
     "NotFound",
     "PathInvalid",
@@ -132,6 +134,12 @@ class MalformedRequest(InvalidInput):
     """The request could not be read; nothing was changed. Check its syntax and its headers."""
 
     code, status = "malformed_request", 400
+
+
+class MethodNotAllowed(InvalidInput):
+    """There is something at this address, but not by this method; nothing was changed. /api/docs lists the calls."""
+
+    code, status = "method_not_allowed", 405
 
 
 class DigestInvalid(InvalidInput):

@@ -49,8 +49,9 @@ class Registry(Generic[T]):
         self._load()
         if name not in self._found:
             near = difflib.get_close_matches(name, self._found, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise NotFound(f"there is no {self.kind} {name!r}{hint} Known: {', '.join(self.names())}")
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            kind = self.kind.replace("_", " ")
+            raise NotFound(f"there is no {kind} {name[:80]!r}{hint} Known: {', '.join(self.names())}")
         return self._found[name]
 
     def names(self) -> list[str]:

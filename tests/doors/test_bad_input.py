@@ -195,6 +195,37 @@ def test_fields_that_are_not_ones_to_set_are_named_and_nothing_is_done(
     assert count_of(door, AuditEntry) == before
 
 
+def test_each_fault_has_its_path_our_words_and_the_nearest_name(admin: Person) -> None:
+    body = {"name": "", "options": {"seed": "x", "sanitize": ["deduplicate", {"step": "redact_pii", "kind": []}]}}
+    assert admin.http.post("/api/v1/datasets/import", json=body).json()["faults"] == [
+        {"path": "fileDigest", "message": "is missing"},
+        {"path": "fileName", "message": "is missing"},
+        {
+            "path": "options.sanitize.0",
+            "message": "must be keys with values, not 'deduplicate'",
+            "hint": "write step: deduplicate",
+        },
+        {"path": "options.sanitize.1.kind", "message": "there is no such key", "hint": "did you mean 'kinds'?"},
+        {"path": "options.seed", "message": "must be a whole number, not 'x'"},
+    ]
+
+
+def test_a_query_parameter_that_is_not_there_is_refused_with_the_nearest_one(door: Door, admin: Person) -> None:
+    answer = admin.http.get("/api/v1/datasets/nothing/rows", params={"ofset": "1", "limit": "x"})
+    assert answer.status_code == 422
+    assert answer.json()["faults"] == [
+        {"path": "ofset", "message": "there is no such query parameter", "hint": "did you mean 'offset'?"}
+    ]
+    assert door.anonymous.get("/api/v1/models?ofset=1").status_code == 401
+    assert admin.http.get("/v1/models?after=x").status_code == 200  # as OpenAI's own clients may send
+
+
+def test_a_method_that_an_address_does_not_have_is_a_problem_that_names_those_it_has(admin: Person) -> None:
+    answer = admin.http.delete("/api/v1/models")
+    assert (answer.status_code, answer.headers["allow"], answer.json()["code"]) == (405, "GET", "method_not_allowed")
+    assert answer.json()["detail"] == "DELETE is not possible at this address; possible: GET"
+
+
 # Names, numbers, pages
 
 

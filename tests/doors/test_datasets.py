@@ -99,6 +99,8 @@ def test_an_address_of_this_machine_is_not_fetched(client: Client, tunery: Calla
     code, _, error = tunery("datasets", "fetch", "file:///etc/passwd")
     assert code != 0
     assert "https or http" in error
+    code, _, error = tunery("datasets", "import", "https://example.com/rows.csv")
+    assert (code, "https://example.com/rows.csv is an address; `tunery datasets fetch`" in error) == (2, True)
 
 
 def test_the_command_line_imports_and_shows_rows(tunery: Callable[..., tuple[int, Any, str]], file: Path) -> None:
@@ -139,6 +141,10 @@ def test_the_command_line_takes_steps_from_a_recipe(
     code, _, error = tunery("datasets", "import", file, "--sanitize", recipe)
     assert code != 0
     assert "tunery datasets sanitizers" in error
+    recipe.write_text("sanitize:\n  - step: redact_pii\n    actoins: {}\n")
+    _, _, error = tunery("datasets", "import", file, "--sanitize", recipe, "--redact", "--validation-split", "1.5")
+    assert f"{recipe}: sanitize.0.actoins: there is no such key (did you mean 'actions'?)" in error
+    assert "--validation-split: a fraction lies" in error
 
 
 def test_dat_13_the_command_line_appends_deletes_restores_tags_and_compares(

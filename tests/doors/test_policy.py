@@ -161,8 +161,8 @@ def test_every_operation_is_described_so_that_a_call_can_be_made(door: Door) -> 
                 continue
             address = re.sub(r"{[^}]*}", "nothing-of-this-name", path)
             answer = door["acme/admin"].http.request(method, address, json=example(schema, document))
-            faults = answer.json().get("faults", [])
-            assert not any(f["message"] in ("Field required", "Extra inputs are not permitted") for f in faults)
+            faults = answer.json().get("faults", []) if answer.json().get("code") == "invalid_input" else []
+            assert not [f for f in faults if f["message"] in ("is missing", "there is no such key")], (method, path)
 
 
 def _schemas(value: Any) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,13 @@ def test_splits_that_the_file_says_are_looked_for_when_it_was_read() -> None:
         ({"adapter": {"kind": "lora", "rank": 4}}, "adapter.rank", "no such key"),
         ({"adapter": "lore"}, "adapter", "lora"),
         ({"method": "sff"}, "method", "sft"),
-        ({"sanitize": [{"step": "strip_key", "keys": ["a"]}]}, "sanitize.0", "strip_keys"),
+        ({"sanitize": [{"step": "strip_key", "keys": ["a"]}]}, "sanitize.0.step", "did you mean 'strip_keys'?"),
+        ({"sanitize": [{"keys": ["a"]}]}, "sanitize.0.step", "is missing"),
+        ({"sanitize": ["near_deduplicate"]}, "sanitize.0", "write step: near_deduplicate"),
+        ({"sanitize": [{"step": "redact_pii", "actoins": {}}]}, "sanitize.0.actoins", "did you mean 'actions'?"),
+        ({"seed": "1e3"}, "seed", "must be a whole number, not '1e3'"),
+        ({"training_data": {"path": ""}}, "training_data.path", "must not be empty"),
+        ({"training_data": {"path": "x", "license": "MITT"}}, "training_data.license", "SPDX knows no licence 'MITT'"),
         ({"gate": {"criteria": [{"metric": "token_f1", "threshold": 0.5}]}}, "gate.criteria.0.metric", "not measured"),
         ({"training_data": {"path": "x", "test_split": 0}}, "training_data.test_split", "above 0"),
     ],
@@ -152,3 +159,4 @@ def test_each_room_names_the_faults_of_its_own_section(section: dict[str, Any], 
     faults = {fault["path"]: fault for fault in caught.value.details["faults"]}
     assert list(faults) == [path]
     assert words in faults[path]["message"] + faults[path].get("hint", "")
+    assert not re.search("[Ii]nput|Value error|Extra|Field", caught.value.message)

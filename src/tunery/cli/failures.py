@@ -6,13 +6,13 @@ import errno
 import os
 import sys
 import traceback
-from typing import Any
 
 import typer
 from pydantic import ValidationError
 
 from tunery.cli.output import plain_text
 from tunery.errors import EXIT_CODES, Exhausted, InternalError, InvalidInput, RecipeInvalid, TuneryError
+from tunery.kit.faults import fault_line, faults_of
 
 __all__ = ["report"]
 
@@ -51,8 +51,7 @@ def _as_ours(error: Exception) -> TuneryError:
     if isinstance(error, TuneryError):
         return error
     if isinstance(error, ValidationError):
-        faults = [{"path": ".".join(str(p) for p in e["loc"]), "message": e["msg"]} for e in error.errors()]
-        return InvalidInput(f"{error.title} has values that are not valid", faults=faults)
+        return InvalidInput(f"{error.title} has values that are not valid", faults=faults_of(error.errors()))
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -70,9 +69,4 @@ def _lines(error: TuneryError) -> list[str]:
         return [f"error: {error.message}"]
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     where = "the recipe" if isinstance(error, RecipeInvalid) else "what was given"
-    return [f"error: {count} in {where}; nothing was started", *(f"  {_fault_line(fault)}" for fault in faults)]
-
-
-def _fault_line(fault: dict[str, Any]) -> str:
-    path, message, hint = (str(fault.get(key) or "") for key in ("path", "message", "hint"))
-    return (f"{path}: " if path else "") + message + (f" ({hint})" if hint else "")
+    return [f"error: {count} in {where}; nothing was started", *(f"  {fault_line(fault)}" for fault in faults)]

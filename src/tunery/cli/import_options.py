@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from tunery.errors import InvalidInput
+from tunery.errors import InvalidInput, TuneryError
 
 __all__ = [
     "Columns",
@@ -22,6 +24,7 @@ __all__ = [
     "SplitColumn",
     "Steps",
     "SubjectColumns",
+    "blamed_on",
     "column_map",
     "import_options",
     "steps_in",
@@ -125,6 +128,21 @@ def steps_in(path: Path | None) -> list[dict[str, Any]]:
     if not isinstance(steps, list):
         raise InvalidInput(f"{path} has no list `sanitize`; `tunery datasets sanitizers` shows the steps there are")
     return steps
+
+
+@contextmanager
+def blamed_on(path: Path | None, before: int = 0) -> Iterator[None]:
+    """Name faults as the command line does: by the option, or the file of steps, before whose own so many stand."""
+    try:
+        yield
+    except TuneryError as error:
+        for fault in error.details.get("faults") or []:
+            place = str(fault["path"]).split(".")
+            if place[:2] == ["options", "sanitize"] and path and place[2:] and int(place[2]) >= before:
+                fault["path"] = f"{path}: {'.'.join(['sanitize', str(int(place[2]) - before), *place[3:]])}"
+            elif place[0] == "options" and place[1:]:
+                fault["path"] = "--" + place[1].removesuffix("s").replace("_", "-")
+        raise
 
 
 def _share(name: str, text: str) -> float | int:

@@ -16,6 +16,7 @@ from tunery.datasets.sanitize import SANITIZERS, SanitizeStep
 from tunery.datasets.shapes import ColumnMap
 from tunery.datasets.sources import HubSource, UrlSource
 from tunery.errors import InvalidInput, NotFound
+from tunery.kit.faults import faults_of
 from tunery.kit.references import check_name, slug
 
 __all__ = ["AnyStep", "ImportOptions", "RowOptions", "SanitizeSection", "TrainingData"]
@@ -209,9 +210,8 @@ class TrainingData(RowOptions, Origin):
         try:
             _ = self.elsewhere
         except ValidationError as error:
-            first = error.errors()[0]
-            reason = str(first["msg"]).removeprefix("Value error, ")
-            raise ValueError(f"{'.'.join(map(str, first['loc']))} {reason}") from error
+            first = faults_of(error.errors())[0]
+            raise ValueError(f"{first['path']} {first['message']}") from error
         return self
 
     @property

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tunery.errors import MalformedRequest
+from tunery.kit.faults import fault_line, faults_of
 
 __all__ = ["ChatBody", "CompletionBody", "Message", "ScoreBody", "read_body"]
 
@@ -117,9 +118,6 @@ def read_body(shape: type[AnyBody], body: dict[str, Any]) -> AnyBody:
     try:
         return shape.model_validate(body)
     except ValidationError as fault:
-        faults = [
-            (".".join(str(step) for step in error["loc"]) or "body", error["msg"])
-            for error in fault.errors(include_url=False, include_input=False)
-        ]
-        text = "; ".join(f"{field}: {message}" for field, message in faults[:10])
-        raise MalformedRequest(f"the request cannot be answered: {text}", param=faults[0][0]) from None
+        faults = faults_of(fault.errors(), shape, body)
+        text = "; ".join(map(fault_line, faults[:10]))
+        raise MalformedRequest(f"the request cannot be answered: {text}", param=faults[0]["path"] or "body") from None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tunery.datasets.schemas import SanitizeSection, TrainingData
 from tunery.errors import InvalidInput, RecipeInvalid
 from tunery.evaluation.schemas import EvaluationSection
+from tunery.kit.faults import fault_line, faults_of
 from tunery.kit.references import check_name
 from tunery.pipelines.yaml_text import parse_yaml
 from tunery.promotion.schemas import GateSection
@@ -19,9 +20,6 @@ from tunery.serving.schemas import DeploymentSection
 from tunery.training.schemas import TrainingSection
 
 __all__ = ["ModelSection", "Recipe", "check_splits", "load_recipe", "parse_recipe"]
-
-
-_MOST_FAULTS, _LONGEST_NAME = 100, 100
 
 
 class ModelSection(BaseModel):
@@ -110,11 +108,11 @@ def _check(data: dict[str, Any], faults: list[dict[str, str]]) -> Recipe:
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
-        faults = _faults(error, data) + faults
+        faults = faults_of(error.errors(), Recipe, data) + faults
     if recipe is not None:
         faults = _contradictions(recipe) + faults
     if faults or recipe is None:
-        text = "; ".join(f"{f['path']}: {f['message']}" + (f" ({f['hint']})" if f.get("hint") else "") for f in faults)
+        text = "; ".join(map(fault_line, faults))
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise RecipeInvalid(f"the recipe has {count}; nothing was started: {text}", faults=faults)
     return recipe
@@ -163,69 +161,6 @@ def _contradictions(recipe: Recipe) -> list[dict[str, str]]:
                 }
             )
     return faults
-
-
-def _faults(error: ValidationError, data: dict[str, Any]) -> list[dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for item in error.errors()[:_MOST_FAULTS]:
-        location = _simplified(item["loc"], data, item["type"])
-        if item["type"] == "literal_error" and isinstance(item["input"], dict):
-            continue  # a block was meant; the block's own branch of the union tells its faults
-        path = ".".join(str(part)[:_LONGEST_NAME] for part in location)
-        fault = {"path": path, "message": _message(item)}
-        if item["type"] == "extra_forbidden":
-            fault["message"] = "there is no such key"
-            near = difflib.get_close_matches(str(location[-1])[:_LONGEST_NAME], _keys_at(location[:-1]), n=1)
-            if near:
-                fault["hint"] = f"did you mean {near[0]!r}?"
-        standing = found.get(path)
-        if standing is None:
-            found[path] = fault
-        elif fault["message"] not in standing["message"]:
-            standing["message"] += f", or: {fault['message']}"
-    return list(found.values())
-
-
-def _message(item: Any) -> str:
-    text = str(item["msg"]).removeprefix("Value error, ")
-    given = item.get("input")
-    shown = isinstance(given, (str, int, float, bool)) and item["type"] not in (
-        "missing",
-        "extra_forbidden",
-        "value_error",
-    )
-    return f"{text[0].lower()}{text[1:]}" + (f", not {str(given)[:60]!r}" if shown else "")
-
-
-def _simplified(location: tuple[int | str, ...], data: Any, kind: str) -> tuple[int | str, ...]:
-    """Drop the parts that name branches of unions; what is left can be found in the file, or is missing there."""
-    path: list[int | str] = []
-    here = data
-    for position, part in enumerate(location):
-        absent = kind == "missing" and position == len(location) - 1
-        if isinstance(here, dict) and (part in here or absent):
-            path.append(part)
-            here = here.get(str(part))
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            path.append(part)
-            here = here[part]
-    return tuple(path) or location
-
-
-def _keys_at(path: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that a recipe knows at a path."""
-    models: list[type[BaseModel]] = [Recipe]
-    for part in path:
-        if isinstance(part, str):
-            fields = [f for m in models for name, f in m.model_fields.items() if part in (name, f.alias)]
-            models = [model for field in fields for model in _models_in(field.annotation)]
-    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models_in(inner)]
 
 
 def _anchor(data: dict[str, Any], folder: Path) -> None:

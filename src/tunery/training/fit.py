@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from tunery.errors import InvalidInput
 from tunery.kit.extras import require
+from tunery.kit.faults import fault_line, faults_of
 from tunery.training.devices import prepare_memory
 from tunery.training.run_lock import run_lock
 from tunery.training.schemas import TrainSpec
@@ -53,8 +54,10 @@ def _read(order: dict[str, Any]) -> TrainSpec:
     try:
         return TrainSpec.model_validate(order)
     except ValidationError as faults:
-        lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults.errors()]
-        raise InvalidInput("the training order has faults:\n" + "\n".join(lines), faults=lines) from faults
+        found = faults_of(faults.errors(), TrainSpec, order)
+        raise InvalidInput(
+            f"the training order has faults: {'; '.join(map(fault_line, found))}", faults=found
+        ) from faults
 
 
 def _prepare() -> None:

@@ -153,7 +153,7 @@ def _target_modules(base: Any, lora: LoraAdapter) -> list[str]:
     for wanted in lora.target_modules:
         if not any(name == wanted or name.endswith(f".{wanted}") for name in linear):
             near = difflib.get_close_matches(wanted, leaves, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise InvalidInput(f"adapter.target_modules: there is no layer {wanted!r}{hint} Known: {', '.join(leaves)}")
     return sorted(lora.target_modules)
 

@@ -20,7 +20,7 @@ __all__ = ["Errand", "HubSource", "Source", "SourceFile", "UrlSource"]
 class HubSource(BaseModel):
     """A dataset of the Hugging Face Hub. Only its data files are fetched; code of it is never run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"required": ["source", "path"]})
 
     source: Literal["hub"] = Field("hub", description="The Hub.")
     path: str = Field(description="`owner/name`.")
@@ -46,7 +46,7 @@ class HubSource(BaseModel):
 class UrlSource(BaseModel):
     """A file at a public web address."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"required": ["source", "path"]})
 
     source: Literal["url"] = Field("url", description="A web address.")
     path: str = Field(max_length=2000, description="The address; https, or http.")

@@ -18,8 +18,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from tunery.errors import Forbidden, InternalError, MalformedRequest, TuneryError, UnsupportedMedia
+from tunery.errors import Forbidden, InternalError, InvalidInput, MalformedRequest, TuneryError, UnsupportedMedia
 from tunery.kit.actor import Actor
+from tunery.kit.faults import fault_line, nearest
 from tunery.platform.ground import Ground
 from tunery.platform.http.body import JsonRequest, read_json
 from tunery.platform.http.call import AsyncCall, Call
@@ -36,6 +37,7 @@ Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 Result = TypeVar("Result")
 _ASKING_THREADS = 16
 _UPLOADING_THREADS = 32
+_MOST_FAULTS = 20
 _NOBODY = Actor("00000000-0000-0000-0000-000000000000", None, "anonymous")
 
 
@@ -82,17 +84,20 @@ def mount_routes(
             await in_thread(on_denied, request.state.actor, spec, request)
             raise
 
-    async def carry_out(spec: RouteSpec, takes_json: bool, handle: Handle, request: Request) -> Response:
+    async def carry_out(spec: RouteSpec, route: APIRoute, handle: Handle, request: Request) -> Response:
         await authorise(spec, request)
+        if spec.full_path.startswith("/api/"):
+            _check_query(request, [parameter.alias for parameter in route.dependant.query_params])
+        takes_json = route.body_field is not None
         return await handle(await _with_json(request, ground.settings.max_request_bytes) if takes_json else request)
 
-    async def guard(spec: RouteSpec, takes_json: bool, handle: Handle, request: Request) -> Response:
+    async def guard(spec: RouteSpec, route: APIRoute, handle: Handle, request: Request) -> Response:
         """Ask who comes before anything of the body is read, and let no failure out that is not one of ours."""
         request.state.operation = spec.operation_id
         if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
             raise MalformedRequest("an address cannot hold NUL")
         try:
-            return await audited(carry_out(spec, takes_json, handle, request), spec, request)
+            return await audited(carry_out(spec, route, handle, request), spec, request)
         except (TuneryError, HTTPException, RequestValidationError):
             raise
         except Exception as fault:
@@ -149,7 +154,7 @@ def mount_routes(
 
 
 def _guarded(
-    spec: RouteSpec, guard: Callable[[RouteSpec, bool, Handle, Request], Awaitable[Response]]
+    spec: RouteSpec, guard: Callable[[RouteSpec, APIRoute, Handle, Request], Awaitable[Response]]
 ) -> type[APIRoute]:
     """Return the kind of FastAPI route whose requests go through the guard. Source: FastAPI, "Custom Request"."""
 
@@ -158,11 +163,24 @@ def _guarded(
             handle = super().get_route_handler()
 
             async def guarded(request: Request) -> Response:
-                return await guard(spec, self.body_field is not None, handle, request)
+                return await guard(spec, self, handle, request)
 
             return guarded
 
     return Guarded
+
+
+def _check_query(request: Request, known: list[str]) -> None:
+    """Raise InvalidInput for parameters that the operation does not have: an answer to less than was asked misleads."""
+    unknown = sorted({*request.query_params} - {*known})[:_MOST_FAULTS]
+    said = {"message": "there is no such query parameter"}
+    hints = [nearest(name, known) for name in unknown]
+    faults = [
+        {"path": name[:100]} | said | ({"hint": hint} if hint else {})
+        for name, hint in zip(unknown, hints, strict=True)
+    ]
+    if faults:
+        raise InvalidInput("; ".join(map(fault_line, faults)), faults=faults)
 
 
 async def _with_json(request: Request, limit: int) -> Request:

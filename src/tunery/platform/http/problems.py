@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from itertools import groupby, islice
 from typing import Any
 
 import structlog
@@ -11,13 +12,15 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
-from tunery.errors import InternalError, InvalidInput, MalformedRequest, NotFound, TuneryError
+from tunery.errors import InternalError, InvalidInput, MalformedRequest, MethodNotAllowed, NotFound, TuneryError
+from tunery.kit.faults import fault_line, faults_of
 
 __all__ = ["answer_problems", "problem", "speak"]
 
 log = structlog.get_logger(__name__)
-_MOST_FAULTS = 100
+_MOST_FAULTS, _TOLD = 100, 5
 
 Dialect = Callable[[TuneryError, int], dict[str, Any]]
 _dialects: dict[str, Dialect] = {}
@@ -46,19 +49,15 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
-        found = error.errors()[:_MOST_FAULTS]
-        faults = [{"path": ".".join(str(p)[:200] for p in e["loc"][1:]), "message": e["msg"]} for e in found]
-        text = "; ".join(f"{f['path'] or 'body'}: {f['message']}" for f in faults[:5])
-        return _answer(request, InvalidInput(text, faults=faults))
+        return _answer(request, _faulty(request, error))
 
     @app.exception_handler(HTTPException)
     def _plain(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
             return _answer(request, NotFound("there is no such address; see /api/docs"))
-        if _dialect(request) is not None:
-            return _answer(request, MalformedRequest(str(error.detail)), error.status_code)
-        answer = {"type": "about:blank", "title": str(error.detail), "status": error.status_code, "code": "http"}
-        return JSONResponse(answer, error.status_code, media_type="application/problem+json", headers=error.headers)
+        if error.status_code == 405:
+            return _not_so(request)
+        return _answer(request, MalformedRequest(str(error.detail)), error.status_code)
 
     @app.exception_handler(Exception)
     def _fault(request: Request, error: Exception) -> Response:
@@ -70,9 +69,30 @@ def _dialect(request: Request) -> Dialect | None:
     return next((dialect for prefix, dialect in _dialects.items() if request.url.path.startswith(prefix)), None)
 
 
-def _answer(request: Request, error: TuneryError, status: int | None = None) -> Response:
-    status = status or error.status
-    headers = {}
+def _faulty(request: Request, error: RequestValidationError) -> InvalidInput:
+    body = getattr(request.scope.get("route"), "body_field", None)
+    faults = []
+    for place, items in groupby(islice(error.errors(), _MOST_FAULTS), lambda item: item["loc"][0]):
+        inside = [item | {"loc": item["loc"][1:]} for item in items]
+        if place == "body":
+            faults += faults_of(inside, body and body.field_info.annotation, error.body)
+        else:
+            faults += faults_of(inside)
+    text = "; ".join(fault_line(fault if fault["path"] else {**fault, "path": "body"}) for fault in faults[:_TOLD])
+    return InvalidInput(text, faults=faults)
+
+
+def _not_so(request: Request) -> Response:
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is Match.PARTIAL]
+    methods = ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
+    message = f"{request.method[:20]} is not possible at this address; possible: {methods}"
+    return _answer(request, MethodNotAllowed(message), headers={"Allow": methods})
+
+
+def _answer(
+    request: Request, error: TuneryError, status: int | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    status, headers = status or error.status, {**(headers or {})}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status == 503:
@@ -80,4 +100,5 @@ def _answer(request: Request, error: TuneryError, status: int | None = None) -> 
     dialect = _dialect(request)
     if dialect is not None:
         return JSONResponse(dialect(error, status), status, headers)
-    return JSONResponse(problem(error), status, headers, media_type="application/problem+json")
+    said = problem(error) | {"status": status}
+    return JSONResponse(said, status, headers, media_type="application/problem+json")

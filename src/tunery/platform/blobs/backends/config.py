@@ -5,14 +5,13 @@ What each field does here, and what it leaves to the bucket's own settings, is t
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 from abc import abstractmethod
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +25,7 @@ from pydantic import (
 )
 
 from tunery.errors import InvalidInput
+from tunery.kit.faults import fault_line, faults_of
 from tunery.platform.blobs.backends.buckets import Bucket, Patience, open_bucket
 from tunery.platform.blobs.backends.local import LocalBackend
 from tunery.platform.blobs.backends.port import Backend
@@ -274,7 +274,10 @@ def read_store_config(path: Path) -> StoreConfig:
         config = StoreConfig.model_validate(filled)
     except ValidationError as error:
         unset = {fault.split(":")[0] for fault in faults}
-        faults += [told for told in map(_told, error.errors()) if told.split(":")[0] not in unset]
+        told = faults_of(error.errors(), StoreConfig, filled)
+        faults += [
+            fault_line(fault | {"path": fault["path"] or "the file"}) for fault in told if fault["path"] not in unset
+        ]
     if faults:
         raise InvalidInput(f"{path} has faults: {'; '.join(faults)}", faults=faults)
     return config
@@ -290,29 +293,6 @@ def _filled(data: Any, path: str, faults: list[str]) -> Any:
     unset = [name for name in _VARIABLE.findall(data) if not os.environ.get(name)]
     faults += [f"{path}: the variable {name} is not set" for name in unset]
     return _VARIABLE.sub(lambda found: os.environ.get(found[1], ""), data)
-
-
-def _told(item: Any) -> str:
-    location = [str(part) for part in item["loc"]]
-    tagged = location[:1] == ["storage_backend"] and len(location) > 1
-    shown = ".".join([*location[:1], *location[2:]] if tagged else location) or "the file"
-    if item["type"] != "extra_forbidden":
-        return f"{shown}: {str(item['msg']).removeprefix('Value error, ')}"
-    near = difflib.get_close_matches(location[-1], _keys_at(location[:-1]), n=1)
-    return f"{shown}: there is no such key" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
-def _keys_at(location: list[str]) -> list[str]:
-    model: Any = StoreConfig
-    for part in location:
-        if part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            kinds = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
-            branches = [one for one in kinds if issubclass(one, BaseModel)]
-            model = branches[0]
-            continue
-        model = next(one for one in (Local, S3, GCS, Azure) if get_args(one.model_fields["type"].annotation) == (part,))
-    return list(model.model_fields)
 
 
 def _given(options: dict[str, str]) -> dict[str, str]:
