@@ -95,7 +95,8 @@ def _check(session: Session, limit: int | None, asked_bytes: int, upload_id: str
         raise Exhausted(
             f"the quota of {format_bytes(limit)} does not hold {format_bytes(asked_bytes)} more: "
             f"{format_bytes(stored)} are stored and {format_bytes(reserved)} reserved by open uploads; nothing was "
-            f"kept. Delete versions, abort uploads (`tunery uploads list`), or ask the operator for a higher quota",
+            "kept. Delete model versions (`tunery models delete`) and collect them (`tunery store gc`), abort uploads "
+            "(`tunery uploads list`), or ask the operator for a higher quota",
             limit_bytes=limit,
             stored_bytes=stored,
             reserved_bytes=reserved,
