@@ -65,8 +65,7 @@ def inspect(file: DataFile, column: Columns = None, format_name: Format = None, 
 @noun.command("import", example="tunery datasets import rows.jsonl --name addresses --on-error quarantine")
 def import_dataset(
     file: Annotated[
-        Path,
-        typer.Argument(exists=True, help="A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file, or a Croissant."),
+        str, typer.Argument(help="A JSONL, JSON, CSV, TSV, Parquet, Markdown or text file, or a Croissant.")
     ],
     name: Annotated[str | None, typer.Option(help="Name of the dataset. Default: made of the file's name.")] = None,
     column: Columns = None,
@@ -122,9 +121,9 @@ def import_dataset(
                 description=description,
                 source_type=source_type,
                 collected_at=collected_at,
-                watch=partial(watch, str(file)),
+                watch=partial(watch, file),
             )
-        return _version_made(client, started.job_id, f"Import {file.name}", wait)
+        return _version_made(client, started.job_id, f"Import {Path(file).name}", wait)
 
 
 @noun.command("fetch", example="tunery datasets fetch owner/name --split train --column prompt=question")

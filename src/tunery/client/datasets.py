@@ -84,6 +84,8 @@ class Datasets(Noun):
             collected_at: When it was collected; none: now.
             watch: Told of the progress of the upload.
         """
+        if "://" in str(path):
+            raise InvalidInput(f"{path} is an address; `tunery datasets fetch` imports what is there")
         path, options = Path(path), dict(options or {})
         if path.is_dir() or path.name == CROISSANT:
             said = read_croissant(path)

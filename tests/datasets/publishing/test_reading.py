@@ -81,6 +81,8 @@ def test_what_is_no_croissant_or_is_not_true_is_refused(
 
 
 def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="folder without croissant.json"):
+        read_croissant(tmp_path)
     for text in ("{", "[" * 100_000, "[]", '"x"'):
         (tmp_path / "croissant.json").write_text(text)
         with pytest.raises(FormatInvalid):

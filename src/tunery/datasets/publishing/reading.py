@@ -46,9 +46,12 @@ def read_croissant(path: Path) -> Described:
 
     Raises:
         FormatInvalid: It is no Croissant, or the file's bytes are not those it names.
-        InvalidInput: Its data is not one file beside it: name the file to import.
+        InvalidInput: The folder holds none, or its data is not one file beside it: name the file to import.
     """
-    path = path / CROISSANT if path.is_dir() else path
+    if path.is_dir():
+        folder, path = path, path / CROISSANT
+        if not path.exists():
+            raise InvalidInput(f"{folder} is a folder without {CROISSANT}, which says what to import; give one file")
     whole = _read(path)
     file, digest = _data_file(whole, path.parent)
     if digest and sha256_file(file) != digest.lower():
