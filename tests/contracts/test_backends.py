@@ -139,6 +139,7 @@ def test_a_folder_lists_what_lies_below_it_and_nothing_else(backend: Backend) ->
     assert {name: entry.size_bytes for name, entry in found.items()} == {"a/1": 1, "a/2": 2, "a/deeper/3": 3}
     assert all(abs(entry.modified_at - datetime.now(UTC)) < timedelta(minutes=5) for entry in found.values())
     assert [entry.name for entry in backend.entries("a/deeper")] == ["a/deeper/3"]
+    assert {entry.name for entry in backend.entries(None)} == names.keys()
 
 
 def test_a_folder_lists_more_than_one_page(backend: Backend) -> None:

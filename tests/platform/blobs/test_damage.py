@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 from pathlib import Path
@@ -12,9 +14,11 @@ import sqlalchemy as sa
 from tests.faults import ROUNDS, Injected
 from tests.platform.blobs.conftest import Shelf
 from tests.platform.blobs.fault_scenario import model, noise
-from tunery.errors import IntegrityError
+from tunery.errors import IntegrityError, Unavailable
 from tunery.kit.actor import Actor
-from tunery.platform.blobs.checking import check
+from tunery.platform.blobs import BlobStore
+from tunery.platform.blobs.backends import LocalBackend
+from tunery.platform.blobs.checking import check, mend
 from tunery.platform.blobs.rebuilding import rebuild
 from tunery.platform.blobs.tables import Pack, Segment
 
@@ -152,3 +156,90 @@ def test_an_index_of_yesterday_is_pointed_to_where_bytes_lie_today(shelf: Shelf)
         shelf.read(digest)
     rebuild(shelf.store, shelf.tenant_id)
     assert shelf.read(digest) == noise(1, 10_000)
+
+
+def test_what_lies_in_a_packs_place_and_is_no_file_is_damage_and_the_look_goes_on(shelf: Shelf) -> None:
+    digests = [shelf.put(noise(seed, 10_000)) for seed in range(4)]
+    link, folder, pipe, cut = paths = shelf.packs
+    for path in (link, folder, pipe):
+        path.rename(shelf.ground.settings.home / path.name)
+    link.symlink_to(shelf.ground.settings.home / link.name)
+    folder.mkdir()
+    os.mkfifo(pipe)
+    overwrite(cut, cut.read_bytes()[:100])
+    found = {damage.pack_id: damage.files for damage in check(shelf.store, shelf.tenant_id)}
+    assert found == {path.name: [digest] for path, digest in zip(paths, digests, strict=True)}
+    for digest in digests[:3]:
+        with pytest.raises(IntegrityError, match="cannot be read"):
+            shelf.read(digest)
+
+
+def test_a_bad_sector_is_damage_of_one_pack_and_mended(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = shelf.put(noise(1, 10_000))
+    (path,) = shelf.packs
+    shutil.copytree(path.parent.parent, tmp_path / "mirror")
+    bad, read, scan = path.stat().st_ino, os.pread, os.scandir
+
+    def failing(descriptor: int, length: int, offset: int) -> bytes:
+        if os.fstat(descriptor).st_ino == bad and offset + length > 5_000:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(descriptor, length, offset)
+
+    def lost(folder: object) -> object:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", failing)
+        (damage,) = check(shelf.store, shelf.tenant_id)
+        assert damage.files == [digest]
+        patch.setattr(os, "scandir", lost)
+        with pytest.raises(Unavailable):
+            shelf.read(digest)
+        patch.setattr(os, "scandir", scan)
+        (told,) = mend(shelf.store, shelf.tenant_id, [damage], LocalBackend(tmp_path / "mirror"))
+        assert (told.mended, told.not_mended) == (True, "")
+    assert shelf.read(digest) == noise(1, 10_000)
+
+
+def test_a_lost_key_is_told_by_the_process_that_knows_it_and_no_pack_is_set_aside_for_it(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    digest = shelf.put(noise(1, 10_000))
+    (path,) = shelf.packs
+    shutil.copytree(path.parent.parent, tmp_path / "mirror")
+    told_to_put_back = "put the keys back from their copy"
+    for kind in ("packs", "tenant"):
+        (key,) = (shelf.ground.settings.home / "store" / "keys" / shelf.tenant_id / kind).iterdir()
+        saved = key.read_bytes()
+        key.unlink()
+        (damage,) = check(shelf.store, shelf.tenant_id)
+        assert damage.files == [digest]
+        assert told_to_put_back in damage.reason
+        (told,) = mend(shelf.store, shelf.tenant_id, [damage], LocalBackend(tmp_path / "mirror"))
+        assert (told.mended, told.not_mended) == (False, damage.reason)
+        assert not (path.parent.parent / "damaged").exists()
+        another = BlobStore(shelf.store.database, shelf.store.backend, shelf.store.keyring.fresh(), shelf.store.staging)
+        with pytest.raises(IntegrityError, match=told_to_put_back):
+            another.read(shelf.tenant_id, digest)
+        key.write_bytes(saved)
+    assert [*check(shelf.store, shelf.tenant_id)] == []
+
+
+def test_the_same_damage_is_set_aside_once(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put(noise(1, 10_000))
+    (path,) = shelf.packs
+    good = path.read_bytes()
+    mirror = LocalBackend(tmp_path / "mirror")
+    mirror.put(f"{shelf.tenant_id}/{path.name}", good)
+    for length in (100, 100, 200):
+        overwrite(path, good[:length])
+        (told,) = mend(shelf.store, shelf.tenant_id, check(shelf.store, shelf.tenant_id), mirror)
+        assert told.mended
+    mirror.delete(f"{shelf.tenant_id}/{path.name}")
+    overwrite(path, good[:100])
+    (told,) = mend(shelf.store, shelf.tenant_id, check(shelf.store, shelf.tenant_id), mirror)
+    assert not told.mended
+    aside = path.parent.parent / "damaged" / shelf.tenant_id
+    assert sorted(one.stat().st_size for one in aside.iterdir()) == [100, 200]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -11,12 +10,11 @@ from blake3 import blake3
 from sqlalchemy.orm import Session
 
 from tunery.errors import IntegrityError, NotFound, TuneryError, Unavailable
-from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
 from tunery.platform.blobs.copying import fetch_pack
 from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.packs import pack_name, read_footer
-from tunery.platform.blobs.segments import Found, find_segments
+from tunery.platform.blobs.segments import Found, SegmentReader, find_segments
 from tunery.platform.blobs.store import BlobStore
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
 
@@ -58,14 +56,15 @@ def check(
         watch: Told before each pack how many are done, and how many there are; it may raise to end the look.
     """
     yield from _index_faults(store, tenant_id)
+    look = _Look(store, tenant_id)
     with store.database.session(tenant_id, read_only=True) as session:
         packs = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_(None)).order_by(Pack.id)).all()
     for done, pack in enumerate(packs):
         if watch is not None:
             watch(done, len(packs))
-        reason = _fault_of(store, tenant_id, pack)
+        reason = look.fault_of(pack)
         if reason or not quick:
-            bad = _bad_segments(store, tenant_id, pack.id)
+            bad = look.bad_segments(pack.id)
             if (reason or bad) and _pack(store, tenant_id, pack.id):
                 files = files_of(store, tenant_id, [one.number for one in bad])
                 yield Damage(pack.id, reason or "segments do not decode", [one.hash.hex() for one in bad], files)
@@ -75,79 +74,106 @@ def mend(store: BlobStore, tenant_id: str, damages: Iterable[Damage], mirror: Ba
     """Put good copies of damaged packs in their place, and tell which are whole now, and why others are not.
 
     First all copies are put back, then all are looked over: what leans on a pack is whole only when that one is. The
-    damaged packs are kept aside under ``damaged/``.
+    damaged packs are kept aside under ``damaged/``, the same bytes once. A key is not mended: no mirror has it.
     """
-    told = [(damage, _put_back(store, tenant_id, damage, mirror)) for damage in damages]
-    looked_over = [(one, why or _still_wrong(store, tenant_id, one)) for one, why in told]
+    look = _Look(store, tenant_id)
+    told = [(damage, _put_back(look, damage, mirror)) for damage in damages]
+    looked_over = [(one, why or _still_wrong(look, one)) for one, why in told]
     return [replace(one, mended=not why, not_mended=why) for one, why in looked_over]
 
 
-def _put_back(store: BlobStore, tenant_id: str, damage: Damage, mirror: Backend) -> str:
+class _Look:
+    """A look at packs with their keys as they are kept, whatever this process remembers of them."""
+
+    def __init__(self, store: BlobStore, tenant_id: str) -> None:
+        self.store = store
+        self.tenant_id = tenant_id
+        self._keyring = store.keyring.fresh()
+        self._reader = SegmentReader(store.database, store.backend, self._keyring)
+
+    def fault_of(self, pack: Pack) -> str:
+        """Say what is wrong with a pack's bytes, its key or its frame."""
+        return self.fault_of_bytes(pack) or self.fault_of_key(pack)
+
+    def fault_of_bytes(self, pack: Pack) -> str:
+        name = pack_name(self.tenant_id, pack.id)
+        hasher, position = blake3(), 0
+        try:
+            while position < pack.size_bytes:
+                length = min(_READ_BYTES, pack.size_bytes - position)
+                hasher.update(self.store.backend.read(name, position, length))
+                position += length
+        except (NotFound, IntegrityError) as error:
+            return error.message
+        return "" if hasher.hexdigest() == pack.checksum else "its bytes are not those that were written"
+
+    def fault_of_key(self, pack: Pack) -> str:
+        if fault := self._keyring.fault_of(self.tenant_id, pack.id):
+            return fault
+        try:
+            read_footer(self.store.backend, self._keyring, self.tenant_id, pack.id, pack.size_bytes)
+        except Unavailable:
+            raise
+        except TuneryError as error:
+            return error.message
+        return ""
+
+    def bad_segments(self, pack_id: str) -> list[Found]:
+        """Segments of the pack that cannot be read, those that lean on a damaged one elsewhere included."""
+        with self.store.database.session(self.tenant_id, read_only=True) as session:
+            found = find_segments(session, Segment.pack_id == pack_id)
+        bad = []
+        for one in found:
+            try:
+                self._reader.content(self.tenant_id, one)
+            except Unavailable:
+                raise
+            except NotFound:  # collected or destroyed since its row was read
+                continue
+            except TuneryError:
+                bad.append(one)
+        return bad
+
+
+def _put_back(look: _Look, damage: Damage, mirror: Backend) -> str:
     """Replace a pack whose own bytes are damaged; return why that was not possible."""
     if not damage.pack_id:
         return "the index is wrong, not a pack; `tunery store rebuild` writes it again"
-    pack = _pack(store, tenant_id, damage.pack_id)
+    pack = _pack(look.store, look.tenant_id, damage.pack_id)
     if pack is None:
         return "the pack was emptied or destroyed meanwhile"
-    if not _fault_of(store, tenant_id, pack):
-        return ""
-    name = pack_name(tenant_id, pack.id)
-    aside = f"damaged/{name}.{new_id()}"
+    if not look.fault_of_bytes(pack):
+        return look.fault_of_key(pack)
+    aside = _set_aside(look.store.backend, pack_name(look.tenant_id, pack.id))
     try:
-        with contextlib.suppress(NotFound):
-            store.backend.put(aside, store.backend.read(name))
-        fetch_pack(mirror, pack, store.backend, store)
+        fetch_pack(mirror, pack, look.store.backend, look.store)
     except (NotFound, IntegrityError) as error:
-        store.backend.delete(aside)
+        if aside:
+            look.store.backend.delete(aside)
         return f"there is no good copy: {error.message}; nothing was changed"
     return ""
 
 
-def _still_wrong(store: BlobStore, tenant_id: str, damage: Damage) -> str:
-    pack = _pack(store, tenant_id, damage.pack_id)
+def _set_aside(backend: Backend, name: str) -> str:
+    """Keep a damaged pack under a name of its content; return that, or nothing where nothing was written."""
+    try:
+        damaged = backend.read(name)
+    except (NotFound, IntegrityError):
+        return ""
+    aside = f"damaged/{name}.{blake3(damaged).hexdigest()[:16]}"
+    return aside if backend.put_new(aside, damaged) else ""
+
+
+def _still_wrong(look: _Look, damage: Damage) -> str:
+    pack = _pack(look.store, look.tenant_id, damage.pack_id)
     if pack is None:
         return "the pack was emptied or destroyed meanwhile"
-    if reason := _fault_of(store, tenant_id, pack):
+    if reason := look.fault_of(pack):
         return reason
-    if bad := _bad_segments(store, tenant_id, pack.id):
+    if bad := look.bad_segments(pack.id):
         leaned_on = {one.reference.pack_id for one in bad if one.reference} or {"none"}
         return f"its own bytes are good; what it leans on is damaged, in packs {', '.join(sorted(leaned_on))}"
     return ""
-
-
-def _fault_of(store: BlobStore, tenant_id: str, pack: Pack) -> str:
-    name = pack_name(tenant_id, pack.id)
-    try:
-        hasher, position = blake3(), 0
-        while position < pack.size_bytes:
-            length = min(_READ_BYTES, pack.size_bytes - position)
-            hasher.update(store.backend.read(name, position, length))
-            position += length
-        if hasher.hexdigest() != pack.checksum:
-            return "its bytes are not those that were written"
-        read_footer(store.backend, store.keyring, tenant_id, pack.id, pack.size_bytes)
-    except Unavailable:
-        raise
-    except TuneryError as error:
-        return str(error)
-    return ""
-
-
-def _bad_segments(store: BlobStore, tenant_id: str, pack_id: str) -> list[Found]:
-    """Segments of the pack that cannot be read, those that lean on a damaged one elsewhere included."""
-    with store.database.session(tenant_id, read_only=True) as session:
-        found = find_segments(session, Segment.pack_id == pack_id)
-    bad = []
-    for one in found:
-        try:
-            store.reader.content(tenant_id, one)
-        except Unavailable:
-            raise
-        except NotFound:  # collected or destroyed since its row was read
-            continue
-        except TuneryError:
-            bad.append(one)
-    return bad
 
 
 def _pack(store: BlobStore, tenant_id: str, pack_id: str) -> Pack | None:

@@ -18,18 +18,20 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
 
+import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tunery.errors import Exhausted, IntegrityError, NotFound
 from tunery.kit.clock import now
-from tunery.kit.ids import new_id
-from tunery.platform.blobs.backends import Backend
+from tunery.kit.ids import new_id, parse_id
+from tunery.platform.blobs.backends import Backend, Entry
 from tunery.platform.blobs.master_keys import MasterKey, unwrap, wrap
 from tunery.platform.blobs.tenant_secrets import TenantSecrets
 
 __all__ = ["Keyring"]
+
+log = structlog.get_logger(__name__)
 
 _CACHED = 4096
 
@@ -53,6 +55,10 @@ class Keyring:
         self._tenant_keys: dict[tuple[str, str], bytes] = {}
         self._pack_keys: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
+    def fresh(self) -> Keyring:
+        """Return a keyring over the same keys that remembers none, so that what it says is what is kept."""
+        return Keyring(self._backend, self._masters)
+
     def make(self, tenant_id: str, pack_id: str) -> bytes:
         """Make, keep and return the key of a new pack."""
         key = AESGCM.generate_key(256)
@@ -70,10 +76,20 @@ class Keyring:
             if (key := self._pack_keys.get((tenant_id, pack_id))) is not None:
                 self._pack_keys.move_to_end((tenant_id, pack_id))
                 return key
-        kept = self._read(_pack_name(tenant_id, pack_id))
-        key = unwrap(self._tenant_key(tenant_id, kept["tenant"]), kept["wrapped"], f"{tenant_id}:{pack_id}")
+        key_id, wrapped = self._read(_pack_name(tenant_id, pack_id), "tenant")
+        key = unwrap(self._tenant_key(tenant_id, key_id), wrapped, f"{tenant_id}:{pack_id}")
         self._remember(tenant_id, pack_id, key)
         return key
+
+    def fault_of(self, tenant_id: str, pack_id: str) -> str:
+        """Say why a pack's key cannot be had; empty where it can. Raises: Unavailable."""
+        try:
+            self.of(tenant_id, pack_id)
+        except NotFound:
+            return "its key is missing; put the keys back from their copy"
+        except IntegrityError as error:
+            return error.message
+        return ""
 
     def destroy(self, tenant_id: str, pack_id: str) -> None:
         """Destroy a pack's key and note that; its bytes can never be read again, wherever a copy of them lies."""
@@ -120,16 +136,30 @@ class Keyring:
 
         Returns:
             How many keys of packs were wrapped anew.
+
+        Raises:
+            IntegrityError: A key that is in use cannot be opened, by no master key that is here; nothing was changed.
         """
-        self._make_tenant_key(tenant_id)
+        for key_id in {*self._wrapping(tenant_id).values()}:
+            self._tenant_key(tenant_id, key_id)
         self.secrets.rewrap(tenant_id)
-        packs = self.packs(tenant_id)
-        for pack_id in packs:
-            with suppress(NotFound):
-                self._keep(tenant_id, pack_id, self.of(tenant_id, pack_id))
-                if self._is_destroyed(tenant_id, pack_id):  # it went while we held it, and was just written again
-                    self.forget(tenant_id, pack_id)
-        return len(packs)
+        newest, wrapped = self._make_tenant_key(tenant_id), set()
+        while old := {pack_id for pack_id, key_id in self._wrapping(tenant_id).items() if key_id < newest}:
+            wrapped |= old
+            for pack_id in old:
+                with suppress(NotFound):
+                    self._keep(tenant_id, pack_id, self.of(tenant_id, pack_id))
+                    if self._is_destroyed(tenant_id, pack_id):  # it went while we held it, and was just written again
+                        self.forget(tenant_id, pack_id)
+        return len(wrapped)
+
+    def _wrapping(self, tenant_id: str) -> dict[str, str]:
+        """Return which of the tenant's keys wraps which pack's."""
+        found = {}
+        for pack_id in self.packs(tenant_id):
+            with suppress(NotFound):  # destroyed meanwhile
+                found[pack_id], _ = self._read(_pack_name(tenant_id, pack_id), "tenant")
+        return found
 
     def _is_destroyed(self, tenant_id: str, pack_id: str) -> bool:
         try:
@@ -141,31 +171,32 @@ class Keyring:
         """Destroy the tenant's keys that were replaced before that moment and wrap nothing; return how many.
 
         A writer looks for a newer key once its own is kept (``_keep``), so none is left behind, however long it slept.
+        None goes either while a pack's key cannot be read: which one wraps that is unknown.
         """
-        entries = sorted(self._backend.entries(f"{tenant_id}/tenant"), key=lambda entry: entry.name)
-        if len(entries) < 2 or entries[-1].modified_at >= before:
+        keys = self._tenant_key_entries(tenant_id)
+        if len(keys) < 2 or keys[max(keys)].modified_at >= before:
             return 0
-        used = set()
-        for pack_id in self.packs(tenant_id):
-            with suppress(NotFound):  # destroyed meanwhile
-                used.add(self._read(_pack_name(tenant_id, pack_id))["tenant"])
-        old = [e.name for e in entries[:-1] if e.name.rpartition("/")[2] not in used]
-        for name in old:
-            self._backend.delete(name)
-            self._tenant_keys.pop((tenant_id, name.rpartition("/")[2]), None)
-        return len(old)
+        try:
+            used = {*self._wrapping(tenant_id).values(), max(keys)}
+        except IntegrityError as error:
+            log.warning("no old key of a tenant is retired", tenant=tenant_id, reason=error.message)
+            return 0
+        for key_id in keys.keys() - used:
+            self._backend.delete(_tenant_name(tenant_id, key_id))
+            self._tenant_keys.pop((tenant_id, key_id), None)
+        return len(keys.keys() - used)
 
     def sweep(self, tenant_id: str, before: datetime) -> None:
         """Take away what broken-off writes of keys left."""
         self._backend.sweep(tenant_id, before)
 
     def _keep(self, tenant_id: str, pack_id: str, key: bytes) -> None:
-        key_id = max(self._tenant_key_ids(tenant_id), default="") or self._make_tenant_key(tenant_id)
+        key_id = max(self._tenant_key_entries(tenant_id), default="") or self._make_tenant_key(tenant_id)
         while True:
             wrapped = wrap(self._tenant_key(tenant_id, key_id), key, f"{tenant_id}:{pack_id}")
             self._write(_pack_name(tenant_id, pack_id), {"tenant": key_id}, wrapped)
             # Whoever makes a newer key now finds this one in use, so that it is not retired.
-            if (newest := max(self._tenant_key_ids(tenant_id))) == key_id:
+            if (newest := max(self._tenant_key_entries(tenant_id))) == key_id:
                 break
             key_id = newest
         self._remember(tenant_id, pack_id, key)
@@ -177,43 +208,54 @@ class Keyring:
                 self._pack_keys.popitem(last=False)
 
     def _make_tenant_key(self, tenant_id: str) -> str:
-        key_id, key = new_id(), AESGCM.generate_key(256)
+        key_id, key = _id_after(max(self._tenant_key_entries(tenant_id), default="")), AESGCM.generate_key(256)
         master = self._masters[0]
         wrapped = master.wrap(key, f"{tenant_id}:{key_id}")
         self._write(_tenant_name(tenant_id, key_id), {"master": master.id}, wrapped)
         self._tenant_keys[tenant_id, key_id] = key
         return key_id
 
-    def _tenant_key_ids(self, tenant_id: str) -> list[str]:
-        return [entry.name.rpartition("/")[2] for entry in self._backend.entries(f"{tenant_id}/tenant")]
+    def _tenant_key_entries(self, tenant_id: str) -> dict[str, Entry]:
+        """Return the tenant's keys by their id; the largest is the newest."""
+        found = {entry.name.rpartition("/")[2]: entry for entry in self._backend.entries(f"{tenant_id}/tenant")}
+        return {key_id: entry for key_id, entry in found.items() if parse_id(key_id) == key_id}
 
     def _tenant_key(self, tenant_id: str, key_id: str) -> bytes:
         if (tenant_id, key_id) not in self._tenant_keys:
             try:
-                kept = self._read(_tenant_name(tenant_id, key_id))
+                master_id, wrapped = self._read(_tenant_name(tenant_id, key_id), "master")
             except NotFound as error:
                 raise IntegrityError(
                     f"the tenant's key {key_id} is missing; put the keys back from their copy"
                 ) from error
             masters = {master.id: master for master in self._masters}
-            if kept["master"] not in masters:
+            if master_id not in masters:
                 raise IntegrityError(
-                    f"the master key {kept['master']} is needed and {', '.join(masters)} is here; give the right one"
+                    f"the master key {master_id} is needed and {', '.join(masters)} is here; give the right one"
                 )
-            key = masters[kept["master"]].unwrap(kept["wrapped"], f"{tenant_id}:{key_id}")
+            key = masters[master_id].unwrap(wrapped, f"{tenant_id}:{key_id}")
             self._tenant_keys[tenant_id, key_id] = key
         return self._tenant_keys[tenant_id, key_id]
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, wrapped_by: str) -> tuple[str, bytes]:
         try:
             kept = json.loads(self._backend.read(name))
-            return {**kept, "wrapped": base64.b64decode(kept["wrapped"])}
+            return str(kept[wrapped_by]), base64.b64decode(kept["wrapped"])
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(f"the key {name} is damaged; put it back from its copy") from error
 
     def _write(self, name: str, about: dict[str, str], wrapped: bytes) -> None:
         data = {"schema": 1, **about, "wrapped": base64.b64encode(wrapped).decode("ascii")}
         self._backend.put(name, json.dumps(data).encode())
+
+
+def _id_after(largest: str) -> str:
+    """Return a fresh id that sorts behind another, also where that was made while the clock ran ahead."""
+    fresh = new_id()
+    if fresh > largest:
+        return fresh
+    milliseconds = f"{int(largest[:8] + largest[9:13], 16) + 1:012x}"
+    return f"{milliseconds[:8]}-{milliseconds[8:]}{fresh[13:]}"
 
 
 def _pack_name(tenant_id: str, pack_id: str) -> str:

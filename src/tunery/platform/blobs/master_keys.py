@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tunery.errors import IntegrityError, InvalidInput, Refused
 from tunery.kit.digests import sha256_bytes
 from tunery.kit.durable import make_once
+from tunery.kit.ids import parse_id
+from tunery.platform.blobs.backends import Backend, Entry
 from tunery.plugins import Registry
 
 __all__ = ["MASTER_KEYS", "LocalMasterKey", "MasterKey", "keys_in_environment", "keys_in_file", "unwrap", "wrap"]
@@ -74,13 +76,23 @@ def keys_in_environment(text: str) -> list[MasterKey]:
     return [LocalMasterKey(_key(part, "TUNERY_MASTER_KEY")) for part in text.split(",")]
 
 
-def keys_in_file(path: Path) -> list[MasterKey]:
-    """Read master keys from a private file, one a line; the first wraps, all unwrap. Make the file where there is none.
+def keys_in_file(path: Path, wrapped: Backend) -> list[MasterKey]:
+    """Read master keys from a private file, one a line; the first wraps, all unwrap.
+
+    Args:
+        path: The file; it is made on a first start.
+        wrapped: Where the keys lie that a master key wrapped; while any does, this is no first start.
 
     Raises:
-        Refused: Others may read the file. InvalidInput: A line is no key.
+        Refused: The file is lost, or others may read it. InvalidInput: A line is no key.
     """
     if not path.exists():
+        # Looked for once more: who made it a moment ago may have wrapped a key since.
+        if any(map(_is_wrapped, wrapped.entries(None))) and not path.exists():
+            raise Refused(
+                f"the master key is missing: put keys/{path.name} of the home back from its copy, or give "
+                f"TUNERY_MASTER_KEY; a new one would not open the keys at {wrapped.url}, so none was made"
+            )
         make_once(path, base64.b64encode(AESGCM.generate_key(256)) + b"\n")
     if path.stat().st_mode & 0o077:
         raise Refused(f"others may read the master key; make it private: chmod 600 {path.name}")
@@ -88,6 +100,11 @@ def keys_in_file(path: Path) -> list[MasterKey]:
     if not lines:
         raise InvalidInput(f"{path.name} holds no key; put the right one back")
     return [LocalMasterKey(_key(line, path.name)) for line in lines]
+
+
+def _is_wrapped(entry: Entry) -> bool:
+    tenant_id, _, kind = entry.name.partition("/")
+    return parse_id(tenant_id) == tenant_id and kind.startswith(("tenant/", "secrets/"))
 
 
 def _key(text: str, where: str) -> bytes:

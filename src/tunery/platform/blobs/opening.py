@@ -38,8 +38,8 @@ def open_store(settings: Settings, database: Database) -> BlobStore:
     """Open the store that the settings name; nothing is written but a master key where there is none.
 
     Raises:
-        InvalidInput: A URL, the store's file of settings or a key cannot be used. Refused: others may read the master
-        key.
+        InvalidInput: A URL, the store's file of settings or a key cannot be used. Refused: the master key is lost, or
+        others may read it.
     """
     if settings.store_url and settings.store_config:
         raise InvalidInput("both TUNERY_STORE_URL and TUNERY_STORE_CONFIG say where bytes lie; keep one of them")
@@ -47,11 +47,10 @@ def open_store(settings: Settings, database: Database) -> BlobStore:
     config = read_store_config(settings.store_config) if settings.store_config else None
     compression = config.compression if config else Compression()
     url = settings.store_url or settings.folder("store", "packs").as_uri()
-    keys = open_backend(settings.store_keys_url or settings.folder("store", "keys").as_uri(), patience)
     store = BlobStore(
         database,
         config.open(patience) if config else open_backend(url, patience),
-        Keyring(keys, master_keys(settings)),
+        Keyring(_keys_place(settings), master_keys(settings)),
         settings.folder("staging"),
         level=compression.level if compression.enabled else 0,
     )
@@ -85,4 +84,9 @@ def master_keys(settings: Settings) -> list[MasterKey]:
         return MASTER_KEYS.get(settings.master_key_source)()
     if settings.master_key:
         return keys_in_environment(settings.master_key)
-    return keys_in_file(settings.folder("keys") / "master.key")
+    return keys_in_file(settings.folder("keys") / "master.key", _keys_place(settings))
+
+
+def _keys_place(settings: Settings) -> Backend:
+    patience = Patience(settings.store_request_seconds, settings.store_retry_seconds)
+    return open_backend(settings.store_keys_url or settings.folder("store", "keys").as_uri(), patience)

@@ -152,7 +152,6 @@ class SegmentReader:
             if found.hash not in fresh:
                 raise NotFound(f"segment {found.hash.hex()} was collected or destroyed while it was read")
             if fresh[found.hash] == found:
-                raise IntegrityError(
-                    f"segment {found.hash.hex()} is missing: pack {found.pack_id} or its key is gone; restore it"
-                )
+                reason = self._keyring.fault_of(tenant_id, found.pack_id) or "it is gone, or cut off"
+                raise IntegrityError(f"segment {found.hash.hex()} of pack {found.pack_id} cannot be read: {reason}")
         return [fresh[found.hash] for found in run]

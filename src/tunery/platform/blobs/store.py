@@ -181,7 +181,8 @@ class BlobStore:
                 yield piece
         except IntegrityError as error:
             raise IntegrityError(
-                f"file {row.digest} is damaged in the store ({error}); `tunery store check --repair backup` mends it"
+                f"file {row.digest} is damaged in the store ({error}); `tunery store check --repair backup` mends "
+                f"packs, not keys"
             ) from error
         if position < end:
             if self._row(row.tenant_id, row.digest).id != row.id:

@@ -67,12 +67,13 @@ class TenantSecrets:
 
     def rewrap(self, tenant_id: str) -> int:
         """Wrap every key with the first master key, so that an older one can be retired; return how many."""
-        names = [entry.name for entry in self._backend.entries(f"{tenant_id}/secrets")]
-        for name in names:
-            _, _, purpose, version = name.split("/")
-            secret = self._read(tenant_id, purpose, int(version))
-            self._backend.put(name, self._wrapped(name, secret.key))
-        return len(names)
+        keys = {}
+        for entry in self._backend.entries(f"{tenant_id}/secrets"):
+            _, _, purpose, version = entry.name.split("/")
+            keys[entry.name] = self._read(tenant_id, purpose, int(version)).key
+        for name, key in keys.items():  # only once all could be opened
+            self._backend.put(name, self._wrapped(name, key))
+        return len(keys)
 
     def _versions(self, tenant_id: str, purpose: str) -> list[int]:
         folder = self._folder(tenant_id, purpose)

@@ -12,6 +12,7 @@ __all__ = ["disk_faults", "is_broken"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}
 _BROKEN = {errno.EIO, errno.EROFS}
+_BARRED = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ESTALE, errno.ETIMEDOUT}
 
 
 def is_broken(error: OSError) -> bool:
@@ -31,4 +32,9 @@ def disk_faults() -> Iterator[None]:
             ) from error
         if is_broken(error):
             raise Unavailable(f"the disk failed ({error.strerror}); nothing of this was kept, check it") from error
+        if error.errno in _BARRED:
+            raise Unavailable(
+                f"the folder of the store cannot be used ({error.strerror}); nothing of this was kept, check who owns "
+                f"it and whether it is mounted"
+            ) from error
         raise

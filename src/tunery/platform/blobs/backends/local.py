@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tunery.errors import NotFound, Unavailable
+from tunery.errors import IntegrityError, NotFound, Unavailable
 from tunery.kit.durable import sync_folder
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends.disk import disk_faults, is_broken
 from tunery.platform.blobs.backends.port import Entry, checked_name
 
 __all__ = ["LocalBackend"]
+
+_LOST = {errno.EIO, errno.ELOOP, errno.EACCES, errno.ENXIO, errno.EISDIR}
+"""What the system says of one file that cannot be read: a bad sector, a link, not ours, no file at all."""
 
 
 class LocalBackend:
@@ -80,18 +85,27 @@ class LocalBackend:
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Read a range of a file."""
         with disk_faults():
-            found, wanted = self._pieces(name, start, length)
+            try:
+                found, wanted = self._pieces(name, start, length)
+            except OSError as error:
+                if error.errno not in _LOST:
+                    raise
+                _look_into(self._path(name).parent)
+                raise IntegrityError(f"{name} cannot be read ({error.strerror}); put a good copy there") from error
         if len(found) != max(0, wanted):
             raise NotFound(f"{name} ends before byte {start + wanted}; it was cut off")
         return bytes(found)
 
     def _pieces(self, name: str, start: int, length: int | None) -> tuple[bytes | bytearray, int]:
         try:
-            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError as error:
             raise NotFound(f"{name} is not in the store") from error
         try:
-            wanted = os.fstat(descriptor).st_size - start if length is None else length
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EISDIR, "it is no file")
+            wanted = status.st_size - start if length is None else length
             found = bytearray()
             while len(found) < wanted and (piece := os.pread(descriptor, wanted - len(found), start + len(found))):
                 if len(piece) == wanted:
@@ -109,7 +123,7 @@ class LocalBackend:
             if path.parent.is_dir():
                 sync_folder(path.parent)
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str | None) -> Iterator[Entry]:
         """Walk a folder; files that are still being written are not seen."""
         return (entry for entry in self._walk(prefix) if not _is_unfinished(entry))
 
@@ -119,16 +133,20 @@ class LocalBackend:
             if _is_unfinished(entry) and entry.modified_at < before:
                 self.delete(entry.name)
 
-    def _walk(self, prefix: str) -> Iterator[Entry]:
-        for folder, _, files in os.walk(self._path(prefix)):
-            for file in files:
-                path = Path(folder, file)
+    def _walk(self, prefix: str | None) -> Iterator[Entry]:
+        for path in self._files(self._root if prefix is None else self._path(prefix)):
+            with disk_faults():
                 try:
-                    stat = path.lstat()
+                    status = path.lstat()
                 except FileNotFoundError:
                     continue
-                modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-                yield Entry(path.relative_to(self._root).as_posix(), stat.st_size, modified)
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
+            yield Entry(path.relative_to(self._root).as_posix(), status.st_size, modified)
+
+    def _files(self, below: Path) -> Iterator[Path]:
+        with disk_faults():
+            for folder, _, files in os.walk(below, onerror=_unless_missing):
+                yield from (Path(folder, file) for file in files)
 
     def _path(self, name: str) -> Path:
         return self._root / checked_name(name)
@@ -161,6 +179,18 @@ class LocalBackend:
                 if is_broken(error):
                     self._broken = str(error)
                 raise
+
+
+def _unless_missing(error: OSError) -> None:
+    """A folder that cannot be listed is not an empty one: who took it for that would delete what is in use."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _look_into(folder: Path) -> None:
+    """Raise OSError where not one file alone cannot be read, but the folder it lies in."""
+    with os.scandir(folder) as entries:
+        next(entries, None)
 
 
 def _is_unfinished(entry: Entry) -> bool:

@@ -26,8 +26,8 @@ class Backend(Protocol):
     """Durable objects by name; ``/`` parts a name into folders. Every method may be called from several threads.
 
     Raises (all methods):
-        NotFound: There is no such object. Exhausted: no room. Unavailable: the place does not answer, or refuses writes
-        since it failed to make one durable.
+        NotFound: There is no such object. IntegrityError: this one cannot be read. Exhausted: no room. Unavailable: the
+        place does not answer, or refuses writes since it failed to make one durable.
     """
 
     url: str
@@ -48,8 +48,8 @@ class Backend(Protocol):
     def delete(self, name: str) -> None:
         """Take an object away; one that is not there is no error."""
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """Yield the objects whose folder is ``prefix`` or below."""
+    def entries(self, prefix: str | None) -> Iterator[Entry]:
+        """Yield the objects whose folder is ``prefix`` or below, all where it is None; or raise, and not yield some."""
 
     def sweep(self, prefix: str, before: datetime) -> None:
         """Take away there what broken-off writes left, if they began before a moment."""

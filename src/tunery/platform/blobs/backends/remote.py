@@ -127,12 +127,12 @@ class RemoteBackend:
         with suppress(NotFound):
             self._ask(name, lambda: obstore.delete(self._store, path))
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entries(self, prefix: str | None) -> Iterator[Entry]:
         """List the objects below a prefix."""
         import obstore
 
-        path = checked_name(prefix)
-        pages = self._ask(prefix, lambda: list(obstore.list(self._store, path)))
+        path = None if prefix is None else checked_name(prefix)
+        pages = self._ask(prefix or "", lambda: list(obstore.list(self._store, path)))
         for item in itertools.chain.from_iterable(pages):
             yield Entry(item["path"], item["size"], item["last_modified"])
 
