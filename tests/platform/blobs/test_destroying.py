@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -218,18 +217,57 @@ def test_rot_in_what_is_destroyed_itself_takes_the_near_copies_that_need_it(shel
     assert (shelf.packs, shelf.segments()) == ([], [])
 
 
-def test_rot_elsewhere_does_not_keep_keys_from_going_though_a_backup_waits_for_it(shelf: Shelf, tmp_path: Path) -> None:
+def mirrored(shelf: Shelf, tmp_path: Path) -> None:
+    """Give the store a backup's packs to copy to."""
     mirror = LocalBackend(tmp_path / "mirror")
     mark_place(mirror)
     shelf.store.mirror = mirror
-    doomed, rotten = shelf.put(noise(1, 100_000)), shelf.put(noise(2, 100_000))
+
+
+def test_rot_elsewhere_keeps_no_key_from_going_though_a_backup_waits_for_it(shelf: Shelf, tmp_path: Path) -> None:
+    mirrored(shelf, tmp_path)
+    doomed, rotten, given_up = (shelf.put(noise(number, 100_000)) for number in (1, 2, 3))
+    name(shelf.ground, shelf.tenant_id, rotten)
     flip_a_bit(shelf.ground, shelf.tenant_id, rotten)
-    with pytest.raises(IntegrityError, match="check --repair"):
-        destroyed(shelf, doomed)
-    assert not shelf.store.exists(shelf.tenant_id, doomed)
-    assert destroy_dead(shelf.store, shelf.tenant_id, lose_damaged=True) > 0
+    assert destroyed(shelf, doomed).freed_bytes > 100_000
+    told = collect(shelf.store, shelf.tenant_id, grace=timedelta(0), dry_run=True)
+    assert (told.files, told.waiting_bytes) == ([given_up], 0)
+    assert collect(shelf.store, shelf.tenant_id, grace=timedelta(0)) == told
     assert [row.doomed_at for row in shelf.pack_rows()] == [None]
-    shutil.rmtree(tmp_path / "mirror")
+    with shelf.ground.database.session(shelf.tenant_id) as session:
+        session.execute(sa.delete(Job))
+    assert collect(shelf.store, shelf.tenant_id, grace=timedelta(0)).files == [rotten]
+    assert (shelf.packs, shelf.leftovers) == ([], [])
+
+
+def test_a_pack_keeps_its_key_until_the_backup_has_what_was_moved_out_of_it(shelf: Shelf, tmp_path: Path) -> None:
+    mirrored(shelf, tmp_path)
+    kept, elsewhere = shelf.put(noise(1, 100_000)), shelf.put(noise(2, 100_000))
+    for digest in (kept, elsewhere):
+        name(shelf.ground, shelf.tenant_id, digest)
+    old, _ = stored_at(shelf.ground, shelf.tenant_id, kept)
+    empty_packs(shelf.store, shelf.tenant_id, [old.name])  # and a crash before the mirror had what took over
+    flip_a_bit(shelf.ground, shelf.tenant_id, kept)
+    told = collect(shelf.store, shelf.tenant_id, grace=timedelta(0), dry_run=True)
+    assert (told.freed_bytes, told.waiting_bytes) == (0, old.stat().st_size)
+    assert collect(shelf.store, shelf.tenant_id, grace=timedelta(0)) == told
+    assert shelf.store.keyring.has(shelf.tenant_id, old.name)
+    with pytest.raises(IntegrityError, match="check --repair") as waits:
+        destroy_dead(shelf.store, shelf.tenant_id)
+    assert waits.value.details["packs"] == [old.name]
+    flip_a_bit(shelf.ground, shelf.tenant_id, kept)  # as good as mended
+    assert destroy_dead(shelf.store, shelf.tenant_id) == told.waiting_bytes
+    assert not shelf.store.keyring.has(shelf.tenant_id, old.name)
+    assert shelf.read(kept) == noise(1, 100_000)
+
+
+def test_a_destruction_says_by_how_much_the_packs_are_shorter(shelf: Shelf) -> None:
+    doomed, *_ = [shelf.put(noise(number, 100_000)) for number in range(4)]
+    collect_beside(shelf, doomed)
+    before = sum(path.stat().st_size for path in shelf.packs)
+    told = destroyed(shelf, doomed)
+    assert told.freed_bytes == before - sum(path.stat().st_size for path in shelf.packs)
+    assert 100_000 < told.freed_bytes < 102_000, "the three that were beside it lie in a pack again"
 
 
 def test_a_collection_leaves_damaged_packs_alone_and_takes_the_rest(shelf: Shelf) -> None:

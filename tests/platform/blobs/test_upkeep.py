@@ -7,6 +7,7 @@ import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +16,17 @@ from numpy.typing import NDArray
 
 from tests.platform.blobs.conftest import Shelf
 from tunery.errors import NotFound
+from tunery.platform.blobs import rebuilding
 from tunery.platform.blobs.backends import LocalBackend
 from tunery.platform.blobs.checking import check, mend
 from tunery.platform.blobs.collecting import Collected, collect
 from tunery.platform.blobs.destroying import destroy
 from tunery.platform.blobs.emptying import empty_packs, finish_doomed
+from tunery.platform.blobs.index import publish
+from tunery.platform.blobs.packs import PackFacts
 from tunery.platform.blobs.rebuilding import rebuild
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
-from tunery.platform.blobs.usage import use_of
+from tunery.platform.blobs.usage import use_of, use_of_files
 from tunery.platform.jobs import Job
 
 NO_GRACE = timedelta(0)
@@ -112,6 +116,21 @@ def test_a_base_that_others_lean_on_keeps_its_bytes_and_usage_says_so(shelf: She
     assert shelf.read(second) == near
 
 
+def test_what_a_base_keeps_beside_the_tensor_that_is_leaned_on_counts_as_pinned_too(shelf: Shelf) -> None:
+    base, near = family()
+    head = 8 + int.from_bytes(base[:8], "little")
+    one = {"layer.0": {"dtype": "BF16", "shape": [50_000], "data_offsets": [0, 100_000]}}
+    header = json.dumps(one).encode()
+    part = len(header).to_bytes(8, "little") + header + near[head : head + 100_000]
+    first = shelf.put(base)
+    second = shelf.put(part, like=first)
+    keep_only(shelf, second)
+    with shelf.ground.database.session(shelf.tenant_id) as session:
+        use, of_base = use_of(session), use_of_files(session, [first])
+    assert [codec.segments for codec in use.codecs if codec.codec == "diff2"] == [1]
+    assert use.pinned_bytes == of_base[1], "the other seven tensors are kept for it alone"
+
+
 def keep_only(shelf: Shelf, digest: str) -> None:
     """Collect with a waiting job that names this file alone."""
     with shelf.ground.database.session(shelf.tenant_id) as session:
@@ -157,6 +176,17 @@ def test_destroying_a_base_leaves_its_near_copies_whole_and_leaning_on_nothing(s
     assert shelf.read(second) == near
     assert all(row.reference_number is None for row in shelf.segments())
     assert old.isdisjoint(path.name for path in shelf.packs)
+    assert [row.codec for row in shelf.segments() if row.size == 100_000] == ["planes2"] * 8, "as if it had come alone"
+
+
+def test_near_copies_without_their_base_are_kept_as_they_are_where_nothing_is_compressed(shelf: Shelf) -> None:
+    base, near = family()
+    first = shelf.put(base)
+    second = shelf.put(near, like=first)
+    shelf.store.level = 0
+    destroy(shelf.store, shelf.tenant_id, [first])
+    assert shelf.read(second) == near
+    assert [row.codec for row in shelf.segments() if row.size == 100_000] == ["raw"] * 8
 
 
 def test_destroying_what_is_not_here_destroys_nothing(shelf: Shelf) -> None:
@@ -265,3 +295,20 @@ def test_a_lost_index_is_rebuilt_from_the_packs(shelf: Shelf) -> None:
     assert found.files == sorted(files)
     assert {digest: shelf.read(digest) for digest in files} == files
     assert rebuild(shelf.store, shelf.tenant_id).files == sorted(files)
+
+
+def test_a_rebuild_writes_the_segments_of_a_pack_twice_however_many_files_it_ends_with(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted(shelf.put(os.urandom(1000)) for _ in range(10))
+    empty_packs(shelf.store, shelf.tenant_id, [row.id for row in shelf.pack_rows()])
+    finish_doomed(shelf.store, shelf.tenant_id)
+    written: list[int] = []
+
+    def counted(session: Any, keyring: Any, pack: PackFacts, manifests: list[dict[str, Any]]) -> None:
+        written.append(len(pack.segments))
+        publish(session, keyring, pack, manifests)
+
+    monkeypatch.setattr(rebuilding, "publish", counted)
+    assert rebuild(shelf.store, shelf.tenant_id).files == files
+    assert sum(written) == 2 * len(files), "once those that lean on nothing, once all"

@@ -13,7 +13,7 @@ from tunery.errors import Conflict, IntegrityError, NotFound
 from tunery.kit.clock import now
 from tunery.platform.blobs.checking import files_of
 from tunery.platform.blobs.collecting import orphans_of
-from tunery.platform.blobs.emptying import SurvivorsDamaged, doom_orphans, empty_packs, finish_doomed
+from tunery.platform.blobs.emptying import Emptied, SurvivorsDamaged, doom_orphans, empty_packs, finish_doomed
 from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.packs import read_footer
 from tunery.platform.blobs.references import names_of
@@ -32,7 +32,7 @@ class Destroyed:
     Attributes:
         digests: The files.
         pack_ids: The packs whose keys are gone.
-        freed_bytes: Their bytes.
+        freed_bytes: By how much the packs are shorter now; less than nothing where near copies must do without a base.
         spared: Files that somebody needs, and who.
         lost: Files that were given up, for they lay beside it and were damaged.
     """
@@ -73,7 +73,8 @@ def destroy(store: BlobStore, tenant_id: str, digests: Collection[str], *, lose_
 
     Raises:
         NotFound: The tenant has no such file; nothing was destroyed. Conflict: Others kept writing the same; try again.
-        IntegrityError: What lies beside it in a pack is damaged, and not to be lost; nothing was destroyed.
+        IntegrityError: What lies beside it in a pack is damaged, and not to be lost; nothing was destroyed. Or what was
+        moved out of such a pack is damaged before the backup has it: the files are gone, keys wait.
     """
 
     def found(plan: _Plan) -> set[str]:
@@ -83,15 +84,15 @@ def destroy(store: BlobStore, tenant_id: str, digests: Collection[str], *, lose_
         """Copies that somebody wrote while the files were being destroyed."""
         return _spare_copies(store, tenant_id, plan.gone, plan.digests) if plan.digests else set()
 
-    plan, doomed = _emptied(store, tenant_id, digests, found, lose_damaged)
+    plan, first = _emptied(store, tenant_id, digests, found, lose_damaged)
     after, more = _emptied(store, tenant_id, (), late, lose_damaged)
-    freed = finish_doomed(store, tenant_id, lose_damaged=lose_damaged)
+    freed = _finished(store, tenant_id, lose_damaged) - first.written_bytes - more.written_bytes
     lost = {*plan.lost_files.values(), *after.lost_files.values()}
-    return Destroyed(plan.digests, sorted(doomed | more), freed, plan.spared, sorted(lost))
+    return Destroyed(plan.digests, sorted(first.pack_ids | more.pack_ids), freed, plan.spared, sorted(lost))
 
 
 def destroy_dead(store: BlobStore, tenant_id: str, *, lose_damaged: bool = False) -> int:
-    """Destroy everything that lies dead in packs, whatever it was of; return the bytes freed.
+    """Destroy everything that lies dead in packs, whatever it was of; return by how much they are shorter now.
 
     So go the bytes of files whose rows were collected before somebody asked for their destruction.
     """
@@ -100,8 +101,20 @@ def destroy_dead(store: BlobStore, tenant_id: str, *, lose_damaged: bool = False
         with store.database.session(tenant_id, read_only=True) as session:
             return {pack_id for pack_id, _ in _with_dead(session)}
 
-    _emptied(store, tenant_id, (), dead, lose_damaged)
-    return finish_doomed(store, tenant_id, lose_damaged=lose_damaged)
+    _, emptied = _emptied(store, tenant_id, (), dead, lose_damaged)
+    return _finished(store, tenant_id, lose_damaged) - emptied.written_bytes
+
+
+def _finished(store: BlobStore, tenant_id: str, lose_damaged: bool) -> int:
+    done = finish_doomed(store, tenant_id, lose_damaged=lose_damaged)
+    if done.waiting:
+        raise IntegrityError(
+            f"{len(done.waiting)} packs keep their keys (the first is {min(done.waiting)}): what was moved out of them "
+            f"is damaged and not in the backup yet. `tunery store check --repair` mends it, `--lose-damaged` destroys "
+            f"without it",
+            packs=sorted(done.waiting),
+        )
+    return done.freed_bytes
 
 
 def _emptied(
@@ -110,7 +123,7 @@ def _emptied(
     digests: Collection[str],
     packs_of: Callable[[_Plan], set[str]],
     lose_damaged: bool,
-) -> tuple[_Plan, set[str]]:
+) -> tuple[_Plan, Emptied]:
     """Let go of packs, as often as others come in between or damage shows; return what went, and from which packs."""
     lost: set[int] = set()
     conflicts = 0
@@ -118,7 +131,7 @@ def _emptied(
         plan = _planned(store, tenant_id, digests, lost)
         packs = packs_of(plan)
         if not packs:
-            return plan, set()
+            return plan, Emptied(set(), 0)
         going = {"dropped_files": plan.file_ids, "lost_files": plan.lost_files.keys()}
         try:
             return plan, empty_packs(store, tenant_id, packs, dropped=plan.numbers, **going)

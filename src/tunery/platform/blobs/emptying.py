@@ -7,26 +7,28 @@
 
 A crash after 1 leaves a pack without a row; after 2, ``finish_doomed`` goes on where it stopped. Survivors that leaned
 on what is dropped are encoded anew, and their packs go as well: content and delta together would give it back.
-Step 3 keeps every backup readable: it names packs whose keys go, and finds what survived in those that took over.
+Step 3 keeps every backup readable: it names packs whose keys go, and finds what survived in those that took over. A
+damaged pack cannot be copied: those that gave it something wait with their keys, doomed, and no others do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from tunery.errors import Conflict, IntegrityError, NotFound, StaleState
+from tunery.errors import Conflict, IntegrityError, NotFound, SchemaNewer, StaleState
 from tunery.kit.clock import now
 from tunery.platform.blobs.backends.disk import disk_faults
-from tunery.platform.blobs.codecs import encode
+from tunery.platform.blobs.codecs import CODECS, Encoded, encode
 from tunery.platform.blobs.copying import copy_packs, require_place
 from tunery.platform.blobs.index import add_pack, in_parts, manifest_of, numbers_of
 from tunery.platform.blobs.keyring import Keyring
-from tunery.platform.blobs.packs import SCHEMA, PackWriter, Placed, pack_name
+from tunery.platform.blobs.packs import SCHEMA, PackLength, PackWriter, Placed, pack_name, read_footer
 from tunery.platform.blobs.references import names_of
 from tunery.platform.blobs.segments import Found, find_segments
 from tunery.platform.blobs.store import BlobStore
@@ -34,7 +36,20 @@ from tunery.platform.blobs.tables import BlobRow, Pack, Segment
 from tunery.platform.blobs.writing import PACK_BYTES
 from tunery.platform.db import TenantSession
 
-__all__ = ["SurvivorsDamaged", "doom_orphans", "empty_packs", "finish_doomed"]
+__all__ = [
+    "Emptied",
+    "Finished",
+    "Living",
+    "SurvivorsDamaged",
+    "doom_orphans",
+    "empty_packs",
+    "finish_doomed",
+    "living_in",
+    "measure",
+    "takers_of",
+]
+
+Writer = TypeVar("Writer", PackWriter, PackLength)
 
 
 class SurvivorsDamaged(Exception):
@@ -46,6 +61,58 @@ class SurvivorsDamaged(Exception):
         self.pack_ids = {one.pack_id for one in survivors}
 
 
+@dataclass(frozen=True)
+class Living:
+    """What lives in packs: segments in the order in which they lie, and files by id: the pack that ends with them, and
+    their manifest."""
+
+    segments: list[Found]
+    files: dict[str, tuple[str, dict[str, Any]]]
+
+    def within(self, pack_ids: Collection[str]) -> Living:
+        """Return what of it lives in some of the packs."""
+        files = {file_id: file for file_id, file in self.files.items() if file[0] in pack_ids}
+        return Living([one for one in self.segments if one.pack_id in pack_ids], files)
+
+
+@dataclass(frozen=True)
+class Emptied:
+    """Packs that are doomed now, and how many bytes the packs have that took over from them."""
+
+    pack_ids: set[str]
+    written_bytes: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How many bytes of packs went, and the doomed packs that must wait, with theirs: what they gave is damaged."""
+
+    freed_bytes: int
+    waiting: dict[str, int]
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the packs that must wait."""
+        return sum(self.waiting.values())
+
+
+def living_in(
+    session: Session, pack_ids: Collection[str], dropped: Collection[int] = (), going: Collection[str] = ()
+) -> Living:
+    """Look up what lives in packs, without some segments, by number, and files, by id."""
+    segments = [one for one in find_segments(session, Segment.pack_id.in_(pack_ids)) if one.number not in dropped]
+    rows = session.scalars(sa.select(BlobRow).where(BlobRow.pack_id.in_(pack_ids)).order_by(BlobRow.id)).all()
+    return Living(segments, {row.id: (row.pack_id, manifest_of(session, row)) for row in rows if row.id not in going})
+
+
+def measure(store: BlobStore, tenant_id: str, living: Living, pack_ids: Collection[str]) -> int:
+    """Return how many bytes the packs will have that take over from some; all that would move is read.
+
+    Raises: as ``empty_packs`` does.
+    """
+    return sum(pack.size_bytes for pack in _move(store, tenant_id, living.within(pack_ids), (), PackLength))
+
+
 def empty_packs(
     store: BlobStore,
     tenant_id: str,
@@ -54,7 +121,7 @@ def empty_packs(
     dropped: Collection[int] = (),
     dropped_files: Collection[str] = (),
     lost_files: Collection[str] = (),
-) -> set[str]:
+) -> Emptied:
     """Let packs go, after moving whatever lives in them and is not dropped.
 
     Args:
@@ -66,7 +133,7 @@ def empty_packs(
         lost_files: Ids of file rows that go with them, for what they are made of cannot be read any more.
 
     Returns:
-        The packs that are doomed now; call ``finish_doomed`` next.
+        What is doomed now; call ``finish_doomed`` next.
 
     Raises:
         Conflict: Somebody names what is dropped, or a survivor moved meanwhile; nothing happened, look again.
@@ -78,19 +145,16 @@ def empty_packs(
             one for part in in_parts(dropped) for one in find_segments(session, Segment.reference_number.in_(part))
         ]
         doomed = {*pack_ids, *(one.pack_id for one in leaning if one.number not in dropped)}
-        moving = [one for one in find_segments(session, Segment.pack_id.in_(doomed)) if one.number not in dropped]
-        carried = [
-            row for row in session.scalars(sa.select(BlobRow).where(BlobRow.pack_id.in_(doomed))) if row.id not in going
-        ]
-        manifests = [manifest_of(session, row) for row in carried]
-    packs = _move(store, tenant_id, moving, dropped, manifests)
+        living = living_in(session, doomed, dropped, going)
+    packs = _move(store, tenant_id, living, dropped, lambda: PackWriter(tenant_id, store.staging, store.keyring))
+    written = sum(pack.size_bytes for pack in packs)
     try:
         with store.database.session(tenant_id) as session:
             _refuse_needed(session, dropped_files)
             _doom(session, doomed)
-            _switch(session, store.keyring, packs, {one.hash: one for one in moving})
-            for some in in_parts(carried):
-                moved_files = sa.update(BlobRow).where(BlobRow.id.in_([row.id for row in some]))
+            _switch(session, store.keyring, packs, {one.hash: one for one in living.segments})
+            for some in in_parts(living.files):
+                moved_files = sa.update(BlobRow).where(BlobRow.id.in_(some))
                 session.execute(moved_files.values(pack_id=packs[-1].pack_id))
             for part in in_parts(going):
                 session.execute(sa.delete(BlobRow).where(BlobRow.id.in_(part)))
@@ -100,7 +164,7 @@ def empty_packs(
     finally:
         for pack in packs:
             pack.abandon(store.backend)
-    return doomed
+    return Emptied(doomed, written)
 
 
 def doom_orphans(store: BlobStore, tenant_id: str, orphans: Mapping[str, int]) -> None:
@@ -114,8 +178,8 @@ def doom_orphans(store: BlobStore, tenant_id: str, orphans: Mapping[str, int]) -
             session.add(Pack(id=pack_id, schema=SCHEMA, doomed_at=now(), **facts))
 
 
-def finish_doomed(store: BlobStore, tenant_id: str, *, lose_damaged: bool = False) -> int:
-    """Destroy keys, objects and rows of doomed packs; return how many bytes that freed. Repeating it is harmless.
+def finish_doomed(store: BlobStore, tenant_id: str, *, lose_damaged: bool = False) -> Finished:
+    """Destroy keys, objects and rows of doomed packs. Repeating it is harmless.
 
     Args:
         store: The store.
@@ -124,30 +188,59 @@ def finish_doomed(store: BlobStore, tenant_id: str, *, lose_damaged: bool = Fals
 
     Raises:
         Unavailable: The mirror does not answer; nothing of this was done, and the next collection does it.
-        IntegrityError: A pack is damaged that does not lie at the mirror yet; nothing of this was done.
     """
     with store.database.session(tenant_id, read_only=True) as session:
         doomed = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_not(None))).all()
         alive = session.scalars(sa.select(Pack).where(Pack.doomed_at.is_(None))).all()
+    waiting: dict[str, int] = {}
     if doomed and store.mirror is not None:
         require_place(store.mirror)
-        copy_packs(store, alive, store.mirror, skip_damaged=lose_damaged)
+        away = {*copy_packs(store, alive, store.mirror, skip_damaged=True)}
+        if away and not lose_damaged:
+            with store.database.session(tenant_id, read_only=True) as session:
+                waiting = {
+                    pack.id: pack.size_bytes
+                    for pack in doomed
+                    if takers_of(store, session, pack.id, pack.size_bytes, away)
+                }
     for pack in doomed:
-        store.keyring.destroy(tenant_id, pack.id)
-        store.backend.delete(pack_name(tenant_id, pack.id))
-        with store.database.session(tenant_id) as session:
-            session.execute(sa.delete(Pack).where(Pack.id == pack.id))
-    return sum(pack.size_bytes for pack in doomed)
+        if pack.id not in waiting:
+            store.keyring.destroy(tenant_id, pack.id)
+            store.backend.delete(pack_name(tenant_id, pack.id))
+            with store.database.session(tenant_id) as session:
+                session.execute(sa.delete(Pack).where(Pack.id == pack.id))
+    return Finished(sum(pack.size_bytes for pack in doomed if pack.id not in waiting), waiting)
+
+
+def takers_of(store: BlobStore, session: TenantSession, pack_id: str, size_bytes: int, among: set[str]) -> set[str]:
+    """Return those of some packs that hold what a doomed pack held, or what that leans on now.
+
+    All of them where it cannot say any more what it held; none where its key went already.
+    """
+    if not store.keyring.has(session.tenant_id, pack_id):
+        return set()
+    try:
+        footer = read_footer(store.backend, store.keyring, session.tenant_id, pack_id, size_bytes)
+    except (IntegrityError, NotFound, SchemaNewer):
+        return among
+    found: set[str] = set()
+    for part in in_parts(placed.hash for placed in footer.segments):
+        for one in find_segments(session, Segment.hash.in_(part)):
+            found |= {one.pack_id, one.root.pack_id}
+    for part in in_parts(file["digests"]["sha256"] for file in footer.files):
+        found.update(session.scalars(sa.select(BlobRow.pack_id).where(BlobRow.digest.in_(part))))
+    return found & among
 
 
 def _move(
-    store: BlobStore, tenant_id: str, moving: list[Found], dropped: Collection[int], manifests: list[dict[str, Any]]
-) -> list[PackWriter]:
-    packs: list[PackWriter] = []
+    store: BlobStore, tenant_id: str, living: Living, dropped: Collection[int], begin: Callable[[], Writer]
+) -> list[Writer]:
+    packs: list[Writer] = []
     damaged: list[Found] = []
+    manifests = [manifest for _, manifest in living.files.values()]
     try:
         with disk_faults():
-            for one in moving:
+            for one in living.segments:
                 try:
                     rewritten = _rewritten(store, tenant_id, one, dropped)
                 except IntegrityError:
@@ -156,12 +249,12 @@ def _move(
                 if not packs or packs[-1].size_bytes >= PACK_BYTES:
                     if packs:
                         packs[-1].place(store.backend, [])
-                    packs.append(PackWriter(tenant_id, store.staging, store.keyring))
+                    packs.append(begin())
                 packs[-1].add(one.hash, one.size, *rewritten)
             if damaged:
                 raise SurvivorsDamaged(damaged)
             if manifests and not packs:
-                packs.append(PackWriter(tenant_id, store.staging, store.keyring))
+                packs.append(begin())
             if packs:
                 packs[-1].place(store.backend, manifests)
     except BaseException:
@@ -177,8 +270,9 @@ def _rewritten(
     """Return codec, sealed-to-be bytes and reference of a survivor."""
     try:
         if one.reference and one.reference.number in dropped:
-            fresh = encode(store.reader.content(tenant_id, one), width=1)
-            return fresh.codec, fresh.data, None
+            content, width = store.reader.content(tenant_id, one), CODECS[one.codec].width
+            alone = encode(content, width=width, level=store.level) if store.level else Encoded("raw", content)
+            return alone.codec, alone.data, None
         return one.codec, store.reader.encoded(tenant_id, one), one.reference.hash if one.reference else None
     except NotFound as error:
         with suppress(NotFound):

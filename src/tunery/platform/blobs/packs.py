@@ -27,9 +27,9 @@ from tunery.errors import Exhausted, IntegrityError, SchemaNewer, Unavailable
 from tunery.kit.ids import new_id
 from tunery.platform.blobs.backends import Backend
 from tunery.platform.blobs.keyring import Keyring
-from tunery.platform.blobs.sealing import Seal
+from tunery.platform.blobs.sealing import OVERHEAD, Seal
 
-__all__ = ["SCHEMA", "Footer", "PackFacts", "PackWriter", "Placed", "pack_name", "read_footer"]
+__all__ = ["SCHEMA", "Footer", "PackFacts", "PackLength", "PackWriter", "Placed", "pack_name", "read_footer"]
 
 log = structlog.get_logger(__name__)
 
@@ -122,13 +122,8 @@ class PackWriter:
 
     def place(self, backend: Backend, files: list[dict[str, Any]]) -> None:
         """Finish the pack with the manifests of files and make it durable in the backend."""
-        listed = [
-            [s.hash.hex(), s.size, s.codec, s.reference.hex() if s.reference else None, s.offset, s.stored_size]
-            for s in self.segments
-        ]
-        footer = zlib.compress(json.dumps({"segments": listed, "files": files}).encode())
         offset = self.size_bytes
-        self._write(self._seal.close(_FOOTER_ORDINAL, _FOOTER, footer))
+        self._write(self._seal.close(_FOOTER_ORDINAL, _FOOTER, _said(self.segments, files)))
         self._write(_TAIL.pack(offset, _MAGIC))
         self.files = len(files)
         self._file.close()
@@ -159,6 +154,27 @@ class PackWriter:
         self.size_bytes += len(data)
 
 
+@dataclass
+class PackLength:
+    """Says to the byte how long a pack would be, and writes nothing; used like ``PackWriter``."""
+
+    segments: list[Placed] = field(default_factory=list)
+    size_bytes: int = _HEAD.size
+
+    def add(self, name: bytes, size: int, codec: str, data: bytes | memoryview, reference: bytes | None) -> None:
+        """Count one encoded segment."""
+        stored_size = len(data) + OVERHEAD
+        self.segments.append(Placed(name, size, codec, reference, len(self.segments), self.size_bytes, stored_size))
+        self.size_bytes += stored_size
+
+    def place(self, _: Backend, files: list[dict[str, Any]]) -> None:
+        """Count the end of the pack."""
+        self.size_bytes += len(_said(self.segments, files)) + OVERHEAD + _TAIL.size
+
+    def abandon(self, _: Backend) -> None:
+        """There is nothing to take away."""
+
+
 def pack_name(tenant_id: str, pack_id: str) -> str:
     """Return the name of a pack's object."""
     return f"{tenant_id}/{pack_id}"
@@ -186,6 +202,15 @@ def read_footer(backend: Backend, keyring: Keyring, tenant_id: str, pack_id: str
     seal = Seal(keyring.of(tenant_id, pack_id), tenant_id, pack_id)
     said = json.loads(zlib.decompress(seal.open(_FOOTER_ORDINAL, _FOOTER, sealed)))
     return Footer(list(_placed(said["segments"])), said["files"])
+
+
+def _said(segments: list[Placed], files: list[dict[str, Any]]) -> bytes:
+    """Return the footer, before it is sealed."""
+    listed = [
+        [s.hash.hex(), s.size, s.codec, s.reference.hex() if s.reference else None, s.offset, s.stored_size]
+        for s in segments
+    ]
+    return zlib.compress(json.dumps({"segments": listed, "files": files}).encode())
 
 
 def _placed(listed: list[Any]) -> Iterator[Placed]:

@@ -72,7 +72,8 @@ def _publish_all(store: BlobStore, tenant_id: str, facts: list[tuple[PackFacts, 
     for fact, _ in facts:
         _publish(store, tenant_id, fact, [], whole)
     for fact, footer in facts:
-        files += [one["digests"]["sha256"] for one in footer.files if _publish(store, tenant_id, fact, [one], whole)]
+        bare = replace(fact, segments=[])
+        files += [one["digests"]["sha256"] for one in footer.files if _publish(store, tenant_id, bare, [one], whole)]
     return sorted(files)
 
 

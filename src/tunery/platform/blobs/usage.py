@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from tunery.kit.clock import now
+from tunery.platform.blobs.collecting import leaned_on
+from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.references import named_digests
 from tunery.platform.blobs.tables import BlobRow, Pack, Piece, Segment
 
@@ -33,7 +36,7 @@ class Use:
         logical_bytes: Their lengths added up.
         unique_bytes: Plain bytes of their segments, each counted once.
         stored_bytes: Bytes of the packs.
-        pinned_bytes: Sealed bytes that no named file holds any more and that near copies lean on.
+        pinned_bytes: Sealed bytes that only files hold which nothing names any more; near copies lean on those.
         codecs: The same by codec.
     """
 
@@ -69,17 +72,22 @@ def use_of(session: Session) -> Use:
 
 
 def _pinned_bytes(session: Session) -> int:
-    named = named_digests(session)
-    leaned_on = sa.select(Segment.reference_number).where(Segment.reference_number.is_not(None))
-    holders = sa.select(Segment.number, Segment.stored_size, BlobRow.digest)
+    named, files = named_digests(session), session.execute(sa.select(BlobRow.id, BlobRow.digest)).all()
+    unnamed = {blob_id for blob_id, digest in files if digest not in named}
+    holders = sa.select(Segment.number, Segment.stored_size, Piece.blob_id)
     holders = holders.outerjoin(Piece, Piece.segment_number == Segment.number)
-    holders = holders.outerjoin(BlobRow, BlobRow.id == Piece.blob_id).where(Segment.number.in_(leaned_on))
+    needed = [Segment.number.in_(sa.select(Segment.reference_number).where(Segment.reference_number.is_not(None)))]
+    needed += [
+        Segment.number.in_(sa.select(Piece.segment_number).where(Piece.blob_id.in_(part)))
+        for part in in_parts(leaned_on(session, unnamed, now()))
+    ]
     sizes: dict[int, int] = {}
     held: set[int] = set()
-    for number, size, digest in session.execute(holders):
-        sizes[number] = size
-        if digest in named:
-            held.add(number)
+    for which in needed:
+        for number, size, blob_id in session.execute(holders.where(which)):
+            sizes[number] = size
+            if blob_id is not None and blob_id not in unnamed:
+                held.add(number)
     return sum(size for number, size in sizes.items() if number not in held)
 
 
