@@ -54,8 +54,9 @@ def test_plain_text_is_measured_by_perplexity(tmp_path: Path) -> None:
 
 
 def test_a_mixed_or_useless_file_is_a_finding_and_no_crash(tmp_path: Path) -> None:
-    mixed = inspect(tmp_path, [{"text": "a"}, {"prompt": "a", "completion": "b"}])
-    assert mixed.shape is None
+    mixed = inspect(tmp_path, [{"text": "a"}, {"prompt": "a", "completion": "b"}, "{oops", {"text": "a"}])
+    assert (mixed.shape, mixed.rows, mixed.malformed) == (None, 3, 1)
+    assert (mixed.lengths, mixed.duplicates) == (None, None)  # no more than the first rows were measured
     assert "mixes rows" in (mixed.problem or "")
     useless = inspect(tmp_path, [{"x": 1}])
     assert (useless.shape, useless.malformed, useless.bad_lines) == (None, 0, [])

@@ -54,14 +54,16 @@ class Findings(Camel):
     problem: str | None = Field(None, description="Why the file cannot be imported as it stands.")
     columns: list[str] = Field(description="Columns that rows have, the commonest first.")
     mapping: dict[str, str | list[str]] = Field(description="Which columns make up the shape, told by rule.")
-    rows: int = Field(description="Usable rows.")
+    rows: int = Field(description="Usable rows; where shapes mix, the rows of all of them.")
     malformed: int = Field(
         description="Lines that cannot be used; an import stops at them or sets them aside. Where no row at all fits a "
         "shape, rows that were read well do not count: `problem` says what is wrong with them."
     )
     bad_lines: list[BadLine] = Field(description="The first of them.")
-    duplicates: int = Field(description="Rows that repeat an earlier one exactly, in what a model learns from.")
-    lengths: Lengths | None = Field(description="Lengths of the usable rows.")
+    duplicates: int | None = Field(
+        description="Rows that repeat an earlier one exactly, in what a model learns from; none where shapes mix."
+    )
+    lengths: Lengths | None = Field(description="Lengths of the usable rows; none where shapes mix.")
     answer_lengths: Lengths | None = Field(None, description="Lengths of their answers, where they have one.")
     labels: list[str] = Field(description="The distinct answers, where they are few and short.")
     metrics: list[str] = Field(description="Metrics that suit the task.")
@@ -132,6 +134,7 @@ class _Inspection:
         self._answers = _Answers()
         self._lengths = array("Q")
         self._seen: set[bytes] = set()
+        self._rows = 0
         self._duplicates = 0
         self._examples: list[dict[str, object]] = []
         self._shapeless: list[int] = []
@@ -144,6 +147,7 @@ class _Inspection:
             self.quarantine.refuse_record(record, fault)
             self._shapeless.append(record.line)
             return
+        self._rows += 1
         if self._shaper.mixed:
             return
         shape = self._shaper.maps[0].shape
@@ -160,19 +164,20 @@ class _Inspection:
         shape, mapping, problem = self._told()
         spared = set() if self._lengths else set(self._shapeless)
         bad_lines = [row for row in self.quarantine.first if row.line not in spared]
+        mixed = self._shaper.mixed  # then no more than the rows up to the first of another shape were measured
         return Findings(
             format=format_name,
             shape=shape,
             problem=problem,
             columns=[name for name, _ in self._columns.most_common(100)],
             mapping=mapping,
-            rows=len(self._lengths),
+            rows=self._rows,
             malformed=self.quarantine.count - len(spared),
             bad_lines=[BadLine(line=r.line, reason=r.reason, text=r.text[:200]) for r in bad_lines],
-            duplicates=self._duplicates,
-            lengths=_lengths(self._lengths),
-            answer_lengths=_lengths(self._answers.lengths),
-            labels=sorted(self._answers.labels) if self._answers.are_labels else [],
+            duplicates=None if mixed else self._duplicates,
+            lengths=None if mixed else _lengths(self._lengths),
+            answer_lengths=None if mixed else _lengths(self._answers.lengths),
+            labels=sorted(self._answers.labels) if self._answers.are_labels and not mixed else [],
             metrics=_metrics(shape, self._answers),
             examples=self._examples,
         )
