@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tunery.datasets.formats import IMPORTERS, Malformed, Record, guess_format, json_file
+from tunery.datasets.formats import IMPORTERS, Aside, Malformed, Record, guess_format, json_file
 from tunery.datasets.quarantine import Quarantine, read_records
 from tunery.datasets.schemas import TrainingData
 from tunery.errors import FormatInvalid, TooLarge
@@ -16,7 +16,7 @@ from tunery.errors import FormatInvalid, TooLarge
 LIMIT = 10_000
 
 
-def read(format_name: str, data: bytes, limit: int = LIMIT) -> list[Record | Malformed]:
+def read(format_name: str, data: bytes, limit: int = LIMIT) -> list[Record | Malformed | Aside]:
     return list(IMPORTERS.get(format_name)(io.BytesIO(data), limit))
 
 
@@ -44,12 +44,30 @@ def test_blank_lines_are_no_rows_and_count_as_lines() -> None:
     assert [item.line for item in read("csv", b"a,b\n\n1,2\n\n3,4\n")] == [3, 5]
 
 
+def test_a_double_is_read_however_a_program_writes_it() -> None:
+    """17 digits tell any double; longer ones must be the double itself, written out."""
+    doubles = [0.1, -1 / 3, 2.0**-44, 1e23, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -0.0, 1e16, 71.3]
+    for written in ("{!r}", "{:.17g}", "{:.16e}", "{:.20e}", "{:.60f}"):
+        texts = [written.format(each) for each in doubles]
+        if written.endswith("f}"):  # 60 places are too few for what is near to 0
+            texts = [text for text, each in zip(texts, doubles, strict=True) if not 0 < abs(each) < 1e-3]
+        texts = [text if {".", "e"} & {*text} else text + ".0" for text in texts]
+        [row] = read("jsonl", b'{"a": [' + ", ".join(texts).encode() + b"]}\n")
+        assert isinstance(row, Record), row
+        assert row.values["a"] == [float(text) for text in texts]
+    [row] = read("jsonl", b'{"a": [0.10000000000000000000000000000, 0e-999, 0.000000000000000000000000, 25e-1]}\n')
+    assert row.values["a"] == [0.1, 0.0, 0.0, 2.5]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         (b'{"a": NaN}', "NaN is no JSON number"),
         (b'{"a": -Infinity}', "-Infinity is no JSON number"),
         (b'{"a": 1e999}', "too large"),
+        (b'{"a": "1e-400", "b": 1e-400}', "the number at column 22 is too near 0"),
+        (b'{"a": [-0.1, 12345678901234567890.5]}', "the number at column 14 has more digits than a double holds"),
+        (b'{"a": 1.0000000000000000000000000000000000001}', "column 7 has more digits"),
         (b'{"a": 1, "b": 2, "a": 3}', "key number 3 of an object stands in it already"),
         (b"[" * 100_000, "nested deeper than 64"),
         (b'{"a":' * 70 + b"1" + b"}" * 70, "nested deeper than 64"),
@@ -119,7 +137,7 @@ def test_a_file_of_another_kind_is_refused_whatever_its_name(format_name: str, h
 
 def test_a_json_object_with_one_array_is_read_like_the_array() -> None:
     found = read("json", b'{"version": 1,\n "rows": [\n {"a": 1},\n {"a": 2}\n], "by": {"x": []}}')
-    assert found == [Record(3, {"a": 1}), Record(4, {"a": 2})]
+    assert found == [Aside(1, {"version": 1}), Record(3, {"a": 1}), Record(4, {"a": 2}), Aside(5, {"by": {"x": []}})]
 
 
 @pytest.mark.parametrize(

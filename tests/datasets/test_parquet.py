@@ -86,6 +86,30 @@ def test_values_that_json_has_not_become_text_or_are_reported() -> None:
     assert found[3].line == 4
 
 
+def test_times_keep_their_nanoseconds() -> None:
+    nanoseconds, time = [1_700_000_000_123_456_789, -1, None], [2001, 0, None]
+    table = pa.table(
+        {
+            "at": pa.array(nanoseconds, pa.timestamp("ns")),
+            "there": pa.array(nanoseconds, pa.timestamp("ns", "Europe/Berlin")),
+            "time": pa.array(time, pa.time64("ns")),
+        }
+    )
+    found = read(file_of(table.append_column("odd", pa.array([b"a", b"\xff", b"b"]))))
+    assert found[0] == Record(
+        1,
+        {
+            "at": "2023-11-14T22:13:20.123456789",
+            "there": "2023-11-14T23:13:20.123456789+01:00",
+            "time": "00:00:00.000002001",
+            "odd": "a",
+        },
+    )
+    assert isinstance(found[1], Malformed)
+    assert "1969-12-31T23:59:59.999999999" in found[1].text
+    assert found[2] == Record(3, {"at": None, "there": None, "time": None, "odd": "b"})
+
+
 def test_a_text_that_is_not_utf8_costs_its_row_alone() -> None:
     text = pa.Array.from_buffers(
         pa.string(), 3, [None, pa.py_buffer(struct.pack("<4i", 0, 1, 2, 3)), pa.py_buffer(b"a\xffc")]

@@ -78,17 +78,9 @@ def _check(source: Any, size: int) -> None:
 def _of_batch(batch: Any) -> Iterator[dict[str, Any] | str]:
     import pyarrow as pa
 
-    fields = batch.schema.types
-    if any(pa.types.is_timestamp(kind) and kind.unit == "ns" for kind in fields):  # Python's end at microseconds
-        micros = [
-            column.cast(pa.timestamp("us", kind.tz), safe=False)
-            if pa.types.is_timestamp(kind) and kind.unit == "ns"
-            else column
-            for column, kind in zip(batch.columns, fields, strict=True)
-        ]
-        batch = pa.record_batch(micros, names=batch.schema.names)
     try:
-        yield from batch.to_pylist(maps_as_pydicts="strict")
+        columns = [_with_nanoseconds(column) for column in batch.columns]
+        yield from pa.record_batch(columns, names=batch.schema.names).to_pylist(maps_as_pydicts="strict")
     except (ValueError, ArithmeticError, KeyError, TypeError, pa.ArrowException):
         for number in range(batch.num_rows):
             yield _of_one(batch.slice(number, 1))
@@ -101,12 +93,35 @@ def _of_one(batch: Any) -> dict[str, Any] | str:
     row = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
-            (row[name],) = column.to_pylist(maps_as_pydicts="strict")
+            (row[name],) = _with_nanoseconds(column).to_pylist(maps_as_pydicts="strict")
         except UnicodeDecodeError:
             return f"column {name[:100]!r}: a text that is not UTF-8"
         except (ValueError, ArithmeticError, KeyError, TypeError, pa.ArrowException) as error:
             return f"column {name[:100]!r}: a value that cannot be read ({type(error).__name__})"
     return row
+
+
+def _with_nanoseconds(column: Any) -> Any:
+    """Return a column of times in nanoseconds as text; Python's own end at microseconds."""
+    import pyarrow as pa
+
+    kind = column.type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_time64(kind)) or kind.unit != "ns":
+        return column
+    of_micros = pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else pa.time64("us")
+    whole = column.cast(pa.int64()).to_pylist()
+    micros = pa.array([each if each is None else each // 1000 for each in whole], of_micros).to_pylist()
+    return pa.array([_written(*each) for each in zip(micros, whole, strict=True)], pa.string())
+
+
+def _written(moment: datetime | time | None, nanoseconds: int | None) -> str | None:
+    if moment is None or nanoseconds is None:
+        return None
+    if not nanoseconds % 1000:
+        return moment.isoformat()
+    text = moment.isoformat(timespec="microseconds")
+    point = text.index(".") + 7
+    return f"{text[:point]}{nanoseconds % 1000:03}{text[point:]}"
 
 
 def _line(row: dict[str, Any], max_row_bytes: int) -> str:

@@ -1,7 +1,8 @@
 """JSON as RFC 8259 has it, where Python's own reader lets more pass.
 
 Python's ``json`` takes NaN, keeps the last of two equal keys, turns ``1e999`` into infinity, lets lone surrogates
-through, and fails on deep nesting and long integers with errors of other kinds. Here each is a fault with a reason.
+through, cuts numbers to what a double holds, and fails on deep nesting and long integers with errors of other kinds.
+Here each is a fault with a reason.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 __all__ = ["MAX_DEPTH", "JsonFault", "StrictJson"]
@@ -18,6 +20,9 @@ MAX_DEPTH = 64
 """Deepest nesting of arrays and objects that is read."""
 
 _MAX_DIGITS = 300
+_MOST_OF_A_DOUBLE = 767
+"""Digits of the longest double, written out to its end."""
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -40,6 +45,7 @@ class StrictJson:
 
     def __init__(self) -> None:
         self._faults: list[str] = []
+        self._changed: list[str] = []
         self._decoder = json.JSONDecoder(
             object_pairs_hook=self._object, parse_constant=self._constant, parse_float=self._float, parse_int=self._int
         )
@@ -56,6 +62,7 @@ class StrictJson:
     def parse_at(self, text: str, start: int) -> tuple[Any, int]:
         """Return the value that begins at ``start`` and the place after it. Raises: JsonFault."""
         self._faults.clear()
+        self._changed.clear()
         try:
             value, end = self._decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
@@ -69,6 +76,8 @@ class StrictJson:
         openings = text.count("[", start, end) + text.count("{", start, end)
         if openings > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
             self._faults.append(f"nested deeper than {MAX_DEPTH} levels")
+        if self._changed:
+            self._faults.append(_where(self._changed[0], text, start, end))
         if self._faults:
             raise JsonFault("; ".join(dict.fromkeys(self._faults[:5])), end)
         return value, end
@@ -88,9 +97,12 @@ class StrictJson:
 
     def _float(self, text: str) -> float:
         value = float(text)
+        if (len(text) < 19 or len(text.lstrip("-0.")) < 18) and 1e-300 < abs(value) < math.inf:
+            return value  # it has 17 digits at most, by which any double is told
         if math.isinf(value):
             self._faults.append("a number is too large")
-            return 0.0
+        elif not _is_held(text, value):
+            self._changed.append(text)
         return value
 
     def _int(self, text: str) -> int:
@@ -98,6 +110,23 @@ class StrictJson:
             self._faults.append(f"an integer has {len(text)} digits, more than {_MAX_DIGITS}")
             return 0
         return int(text)
+
+
+def _is_held(text: str, value: float) -> bool:
+    """Tell whether a double says what its text does: all of the digits, or 17, by which any double is told."""
+    digits = re.split("[eE]", text)[0].replace(".", "").lstrip("-0").rstrip("0")
+    if not (digits and value):
+        return not digits
+    if len(digits) <= 17 and abs(value) > 1e-300:
+        return True
+    return len(digits) <= _MOST_OF_A_DOUBLE and Decimal(f"{value:.{len(digits)}g}") == Decimal(text)
+
+
+def _where(number: str, text: str, start: int, end: int) -> str:
+    """Return the fault of a number that a double does not hold."""
+    at = next((found.start() for found in _TOKEN.finditer(text, start, end) if found[0] == number), start)
+    what = "has more digits than a double holds, which are 17" if abs(float(number)) > 1e-300 else "is too near 0"
+    return f"the number at column {at - text.rfind(chr(10), 0, at)} {what}; round it, or write it as text"
 
 
 def _lower(message: str) -> str:
