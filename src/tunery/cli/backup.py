@@ -19,17 +19,24 @@ noun = Noun("backup", "Backups of the whole home: make, list, verify, put back."
 
 @noun.command("create", example="tunery backup create")
 def create(wait: Wait = True) -> Output:
-    """Make a backup of database, packs and dataset tables, copying only what is not there yet."""
+    """Make a backup of database, packs and dataset tables, copying only what is not there yet.
+
+    Packs that are damaged in the store are left out and named; that is a failure, though the rest is in the backup.
+    """
     with Client() as client:
-        return sheet(found_by(client, client.backup.create().job_id, "making a backup", wait))
+        found = found_by(client, client.backup.create().job_id, "making a backup", wait)
+    shown = sheet(found)
+    lacks = found.get("reason")
+    failure = IntegrityError(f"the backup is not complete: {lacks}") if lacks else None
+    return Output(shown.data, shown.shown, failure=failure)
 
 
 @noun.command("list", example="tunery backup list")
 def list_backups(limit: Limit = 50, offset: Offset = 0) -> Output:
-    """List backups, the newest first."""
+    """List backups, the newest first; those that are not complete or cannot be read say why."""
     with Client() as client:
         rows = client.backup.list(limit=limit, offset=offset)
-        return table(rows, "id", "takenAt", "database", "packs", "sizeBytes", "copiedBytes", "tunery")
+        return table(rows, "id", "state", "takenAt", "database", "packs", "sizeBytes", "copiedBytes", "reason")
 
 
 @noun.command("verify", example="tunery backup verify --quick")
@@ -38,12 +45,20 @@ def verify(
     quick: Annotated[bool, typer.Option(help="Look only whether everything is there with its length.")] = False,
     wait: Wait = True,
 ) -> Output:
-    """Look a backup over before you need it; what is missing or damaged is named, and is a failure."""
+    """Look a backup over before you need it; what is missing or damaged is named, and is a failure.
+
+    The next backup copies what was found damaged anew, as far as the home still has it.
+    """
     with Client() as client:
         found = found_by(client, client.backup.verify(backup, quick=quick).job_id, "verifying the backup", wait)
     shown = sheet(found)
     faults = found.get("faults")
-    failure = IntegrityError(f"the backup has {len(faults)} faults; make another one now") if faults else None
+    failure = None
+    if faults:
+        failure = IntegrityError(
+            f"the backup has {len(faults)} faults; make another one now, which copies anew what is good here "
+            f"(`tunery store check` tells what is not)"
+        )
     return Output(shown.data, shown.shown, failure=failure)
 
 
@@ -72,8 +87,8 @@ def restore(
     shown, failure = sheet(asdict(restored)), None
     if restored.damaged_packs:
         failure = IntegrityError(
-            f"all is put back but what lay in {len(restored.damaged_packs)} packs that are damaged at {place}, with it "
-            f"files of {', '.join(restored.damaged_versions) or 'no version'}: put good copies of these packs into the "
-            f"store and run `tunery store rebuild`"
+            f"all is put back but what lay in {len(restored.damaged_packs)} packs that {place} lacks or has damaged, "
+            f"with it files of {', '.join(restored.damaged_versions) or 'no model version'}: put good copies of these "
+            f"packs into the store and run `tunery store rebuild`"
         )
     return Output(shown.data, shown.shown, failure=failure)

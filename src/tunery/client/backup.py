@@ -14,11 +14,14 @@ class Backup(Noun):
     """Backups: database, packs and dataset tables. Putting one back is a command: ``tunery backup restore``."""
 
     def create(self) -> JobStarted:
-        """Make a backup, copying only what is not there yet; where one is being made, that job is the answer."""
+        """Make a backup, copying only what is not there yet; where one is being made, that job is the answer.
+
+        The job's result says ``state``, and which packs are not in it, for they are damaged (``missing_packs``).
+        """
         return view(JobStarted, self._send("POST", path_of("backups")))
 
     def list(self, *, limit: int = 50, offset: int = 0) -> Page[BackupView]:
-        """List backups, the newest first."""
+        """List backups, the newest first; those that are not complete or cannot be read say so in ``state``."""
         return self._page(BackupView, path_of("backups"), limit=limit, offset=offset)
 
     def verify(self, backup_id: str | None = None, *, quick: bool = False) -> JobStarted:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
 
 import tunery
-from tunery.errors import IntegrityError, NotFound, SchemaNewer, StaleState
+from tunery.errors import IntegrityError, Refused, SchemaNewer, StaleState
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
-from tunery.platform.blobs.copying import copy_packs
+from tunery.platform.blobs.copying import copy_packs, is_marked, mark_place, suspects, trust, unmark_place
+from tunery.platform.blobs.opening import master_keys
 from tunery.platform.blobs.packs import pack_name
 from tunery.platform.blobs.tables import Pack
 from tunery.platform.ground import Ground
 from tunery.platform.housekeeping import scratch_folder
 from tunery.storage.backup.dumping import Dump, dump_database
-from tunery.storage.backup.schemas import BackupFile, BackupManifest, BackupPack
+from tunery.storage.backup.schemas import BackupFile, BackupManifest, BackupPack, MissingPack
 from tunery.storage.backup.target import Target
 
-__all__ = ["FRESH", "create_backup", "let_go"]
+__all__ = ["FRESH", "LetGo", "create_backup", "let_go"]
 
 log = structlog.get_logger(__name__)
 FRESH = timedelta(days=1)
@@ -29,8 +31,23 @@ FRESH = timedelta(days=1)
 _ATTEMPTS = 3
 
 
+@dataclass(frozen=True)
+class LetGo:
+    """What became of old backups.
+
+    Attributes:
+        removed: The backups that went.
+        unreadable: Backups whose manifests cannot be read, and why; while they stay, so does all that they may name.
+    """
+
+    removed: list[str]
+    unreadable: dict[str, str]
+
+
 def create_backup(ground: Ground, target: Target, watch: Callable[[int], None] = lambda _: None) -> BackupManifest:
-    """Make a backup of everything, copying only what the target lacks.
+    """Make a backup of everything, copying only what the target lacks or is known to hold damaged.
+
+    Packs that are damaged in the store are left out and named in the manifest.
 
     Args:
         ground: The home.
@@ -38,9 +55,11 @@ def create_backup(ground: Ground, target: Target, watch: Callable[[int], None] =
         watch: Told now and then how many bytes were copied so far; it may raise to end the backup.
 
     Raises:
-        IntegrityError: Database or a pack is damaged. Unavailable: the place does not answer. In each case the backups
-        made before stay as they are.
+        IntegrityError: The database is damaged. Refused: the place is the store itself. Unavailable: it does not
+        answer. In each case the backups made before stay as they are.
     """
+    _refuse_own_store(ground, target)
+    target.rewrap(master_keys(ground.settings))
     for attempt in range(_ATTEMPTS):
         try:
             return _create(ground, target, watch)
@@ -50,35 +69,43 @@ def create_backup(ground: Ground, target: Target, watch: Callable[[int], None] =
     raise AssertionError
 
 
-def let_go(target: Target, retention: timedelta, fresh: timedelta = FRESH) -> list[str]:
+def let_go(target: Target, retention: timedelta, fresh: timedelta = FRESH) -> LetGo:
     """Take away backups older than the retention, but for the newest, and whatever no backup names any more.
 
-    Nothing is taken while the manifest of a backup that stays cannot be read.
-
-    Returns:
-        The ids of the backups that went.
+    One whose manifest cannot be read goes when that was written longer ago than the retention; until then everything
+    stays that it may name.
     """
-    try:
-        known = [target.manifest(backup_id) for backup_id in target.manifest_ids()]
-    except (IntegrityError, SchemaNewer) as error:
-        log.warning("old backups stay, for one cannot be read", reason=error.message)
-        return []
-    cutoff = now() - retention
-    old = [manifest for manifest in known[1:] if manifest.taken_at < cutoff]
-    for manifest in old:
-        target.backend.delete(f"manifests/{manifest.id}")
-    kept = [manifest for manifest in known if manifest not in old]
-    chunks = {chunk for manifest in kept for file in manifest.files for chunk in file.chunks}
-    packs = {pack_name(pack.tenant_id, pack.id) for manifest in kept for pack in manifest.packs}
-    limit = min(now() - fresh, known[0].taken_at)  # what took over from a named pack during the backup stays
-    for entry in [*target.backend.entries("chunks")]:
-        if entry.name.rpartition("/")[2] not in chunks and entry.modified_at < limit:
-            target.backend.delete(entry.name)
-    for tenant_id in {pack.tenant_id for manifest in known for pack in manifest.packs}:
-        for entry in [*target.packs.entries(tenant_id)]:
-            if entry.name not in packs and entry.modified_at < limit:
-                target.packs.delete(entry.name)
-    return [manifest.id for manifest in old]
+    cutoff, known, unreadable = now() - retention, list[BackupManifest](), dict[str, str]()
+    written = {entry.name: entry.modified_at for entry in target.backend.entries("manifests")}
+    for backup_id in target.manifest_ids():
+        try:
+            known.append(target.manifest(backup_id))
+        except (IntegrityError, SchemaNewer) as error:
+            unreadable[backup_id] = error.message
+    old = [manifest.id for manifest in known[1:] if manifest.taken_at < cutoff]
+    if known:
+        old += [backup_id for backup_id in unreadable if written[f"manifests/{backup_id}"] < cutoff]
+    for backup_id in old:
+        target.backend.delete(f"manifests/{backup_id}")
+        unreadable.pop(backup_id, None)
+    if unreadable or not known:
+        log.warning("what old backups named stays, for a backup cannot be read", reasons=unreadable)
+        return LetGo(old, unreadable)
+    kept = [manifest for manifest in known if manifest.id not in old]
+    _let_go_unnamed(target, kept, {pack.tenant_id for manifest in known for pack in manifest.packs}, fresh)
+    return LetGo(old, unreadable)
+
+
+def _let_go_unnamed(target: Target, kept: list[BackupManifest], tenants: set[str], fresh: timedelta) -> None:
+    chunks = {f"chunks/{chunk}" for manifest in kept for file in manifest.files for chunk in file.chunks}
+    packs = {pack_name(p.tenant_id, p.id) for manifest in kept for p in (*manifest.packs, *manifest.missing)}
+    limit = min(now() - fresh, kept[0].taken_at)  # what took over from a named pack during the backup stays
+    for backend, folders, named in ((target.backend, {"chunks"}, chunks), (target.packs, tenants, packs)):
+        for entry in [entry for folder in folders for entry in backend.entries(folder)]:
+            if entry.name not in named and entry.modified_at < limit:
+                backend.delete(entry.name)
+        for name in suspects(backend) - named:
+            trust(backend, name)
 
 
 def _create(ground: Ground, target: Target, watch: Callable[[int], None]) -> BackupManifest:
@@ -93,13 +120,15 @@ def _create(ground: Ground, target: Target, watch: Callable[[int], None]) -> Bac
     with scratch_folder(ground.settings, "backup") as folder:
         dump = dump_database(ground.database, folder)
         files = [target.keep(path, name, sent) for name, path in dump.files.items()]
-    _copy_packs(ground, target, dump.packs, sent)
-    manifest = _manifest(dump, taken_at, files, copied)
+    missing = _copy_packs(ground, target, dump.packs, sent)
+    manifest = _manifest(dump, taken_at, files, copied, missing)
     target.sign(manifest)
     return manifest
 
 
-def _manifest(dump: Dump, taken_at: datetime, files: list[BackupFile], copied: int) -> BackupManifest:
+def _manifest(
+    dump: Dump, taken_at: datetime, files: list[BackupFile], copied: int, missing: dict[str, str]
+) -> BackupManifest:
     return BackupManifest(
         schema=1,
         id=new_id(),
@@ -109,12 +138,16 @@ def _manifest(dump: Dump, taken_at: datetime, files: list[BackupFile], copied: i
         revision=dump.revision,
         tables=dump.tables,
         files=files,
-        packs=dump.packs,
+        packs=[pack for pack in dump.packs if pack.id not in missing],
+        missing=[
+            MissingPack(**pack.model_dump(), reason=missing[pack.id]) for pack in dump.packs if pack.id in missing
+        ],
         copied_bytes=copied,
     )
 
 
-def _copy_packs(ground: Ground, target: Target, packs: list[BackupPack], sent: Callable[[int], None]) -> None:
+def _copy_packs(ground: Ground, target: Target, packs: list[BackupPack], sent: Callable[[int], None]) -> dict[str, str]:
+    """Copy packs; return those that are damaged in the store, and why. Raises: StaleState: some went since the dump."""
     before = 0
 
     def watch(copied: int) -> None:
@@ -122,13 +155,21 @@ def _copy_packs(ground: Ground, target: Target, packs: list[BackupPack], sent: C
         sent(copied - before)
         before = copied
 
-    try:
-        copy_packs(ground.blobs, packs, target.packs, watch)
-    except (NotFound, IntegrityError) as error:
+    missing = copy_packs(ground.blobs, packs, target.packs, watch, skip_damaged=True)
+    if missing:
         with ground.database.system_session("a backup looks whether packs went since its dump") as session:
-            wanted = {pack.id for pack in packs}
-            rows = session.scalars(sa.select(Pack.id).where(Pack.doomed_at.is_(None)))
-            gone = wanted - set(rows)
-        if gone:
-            raise StaleState(f"{len(gone)} packs were collected while they were copied; begin anew") from error
-        raise IntegrityError(f"the store is damaged, so this was no backup: {error.message}") from error
+            standing = set(session.scalars(sa.select(Pack.id).where(Pack.doomed_at.is_(None))))
+        if gone := missing.keys() - standing:
+            raise StaleState(f"{len(gone)} packs were collected while they were copied; begin anew")
+    return missing
+
+
+def _refuse_own_store(ground: Ground, target: Target) -> None:
+    """The mark appears in the store where both are one folder or bucket, however they are written."""
+    mark_place(target.packs)
+    if is_marked(ground.blobs.backend):
+        unmark_place(target.packs)
+        raise Refused(
+            f"{target.packs.url} is where the store itself keeps its packs, so nothing would be copied there; set "
+            f"TUNERY_BACKUP_URL to a place of its own, best on another disk"
+        )

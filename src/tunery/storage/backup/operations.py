@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 import sqlalchemy as sa
 
 from tunery import audit
-from tunery.errors import Refused
+from tunery.errors import IntegrityError, Refused, SchemaNewer
 from tunery.identity.tables import Tenant
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
@@ -20,7 +21,7 @@ from tunery.storage.backup.schemas import BackupManifest, BackupVerify, BackupVi
 from tunery.storage.backup.target import Target, open_target
 from tunery.storage.upkeep.operations import require_operator
 
-__all__ = ["list_backups", "open_backups", "start_backup", "start_verification"]
+__all__ = ["lacks", "list_backups", "open_backups", "start_backup", "start_verification", "state_of", "what_to_do"]
 
 _OPEN = ("queued", "running")
 
@@ -51,9 +52,37 @@ def start_verification(session: TenantSession, ground: Ground, actor: Actor, wis
 
 
 def list_backups(ground: Ground) -> list[BackupView]:
-    """Return all backups, the newest first. Raises: Refused: no place for them is set. NotFound: there are none yet."""
+    """Return all backups, the newest first; those that cannot be read are among them and say so.
+
+    Raises:
+        Refused: No place for them is set. NotFound: There are none yet.
+    """
     target = open_backups(ground)
-    return [_view(target.manifest(backup_id)) for backup_id in target.manifest_ids()]
+    return [_view(target, backup_id) for backup_id in target.manifest_ids()]
+
+
+def state_of(manifest: BackupManifest) -> Literal["complete", "incomplete"]:
+    """Say whether a backup holds everything that its database names."""
+    return "incomplete" if manifest.missing else "complete"
+
+
+def lacks(manifest: BackupManifest) -> str:
+    """Say what a backup lacks, and what to do; nothing of a complete one."""
+    if not manifest.missing:
+        return ""
+    named = ", ".join(pack.id for pack in manifest.missing[:3]) + (", ..." if len(manifest.missing) > 3 else "")
+    return (
+        f"{len(manifest.missing)} packs are damaged in the store and not in it ({named}); `tunery store check` names "
+        f"their files: mend them, or delete what needs them, and make another backup"
+    )
+
+
+def what_to_do(target: Target, backup_id: str, why: str) -> str:
+    """Say of a backup that cannot be read why, and how it goes."""
+    return (
+        f"{why}. Until it is older than the retention, all that it may name is kept; delete manifests/{backup_id} at "
+        f"{target.backend.url} to let it go now"
+    )
 
 
 def open_backups(ground: Ground, *, make: bool = False) -> Target:
@@ -89,14 +118,21 @@ def _refuse_without_place(ground: Ground) -> None:
         )
 
 
-def _view(manifest: BackupManifest) -> BackupView:
+def _view(target: Target, backup_id: str) -> BackupView:
+    try:
+        manifest = target.manifest(backup_id)
+    except (IntegrityError, SchemaNewer) as error:
+        return BackupView(id=backup_id, state="unreadable", reason=what_to_do(target, backup_id, error.message))
     return BackupView(
         id=manifest.id,
+        state=state_of(manifest),
+        reason=lacks(manifest),
         taken_at=manifest.taken_at,
         tunery=manifest.tunery,
         database=manifest.database,
         revision=manifest.revision,
         packs=len(manifest.packs),
+        missing_packs=[pack.id for pack in manifest.missing],
         size_bytes=manifest.size_bytes,
         copied_bytes=manifest.copied_bytes,
     )

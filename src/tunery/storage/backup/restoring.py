@@ -23,8 +23,9 @@ from tunery.datasets.versions.rebuilding import rebuild_logs
 from tunery.errors import IntegrityError, NotFound, Refused
 from tunery.identity.tables import Tenant
 from tunery.kit.durable import sync_folder
+from tunery.kit.ids import parse_id
 from tunery.platform.blobs.backends.disk import disk_faults
-from tunery.platform.blobs.copying import fetch_pack
+from tunery.platform.blobs.copying import checksum_at, fetch_pack, is_marked
 from tunery.platform.blobs.keyring import Keyring
 from tunery.platform.blobs.opening import master_keys, open_store
 from tunery.platform.blobs.packs import pack_name
@@ -35,7 +36,7 @@ from tunery.platform.db.migrate import migrate_database, owner_of
 from tunery.platform.ground import Ground
 from tunery.settings import Settings
 from tunery.storage.backup.dumping import SQLITE_FILE, end_load, is_loading, load_postgres, refuse_full_database
-from tunery.storage.backup.schemas import BackupManifest
+from tunery.storage.backup.schemas import BackupManifest, BackupPack
 from tunery.storage.backup.settling import Settled, settle
 from tunery.storage.backup.target import Target, open_target
 from tunery.storage.backup.verifying import faults_of
@@ -57,7 +58,8 @@ class Restored:
         size_bytes: How many bytes in all.
         destroyed_packs: How many packs stay unreadable, for their keys were destroyed since.
         destroyed_versions: The model versions that went with them.
-        damaged_packs: Packs at the backup's place that took over from others since and are damaged; and why.
+        damaged_packs: Packs that were not put back, and why: they were damaged when the backup was made, or took over
+            from others since and are damaged at its place.
         damaged_versions: The model versions that lack bytes because of that.
     """
 
@@ -103,11 +105,12 @@ def restore_backup(settings: Settings, url: str, backup_id: str | None = None) -
         settled = _settled_before(settings, database, manifest) if begun else None
         if settled is None:
             _refuse_other_database(settings, manifest)
-            if faults := faults_of(target, manifest, spared=destroyed):
-                shown = "; ".join(faults[:20])
+            known = {*destroyed, *(pack.id for pack in manifest.missing)}
+            if faults := faults_of(target, manifest, spared=known):
+                shown = "; ".join(fault.reason for fault in faults[:20])
                 raise IntegrityError(f"backup {manifest.id} has {len(faults)} faults, nothing was restored: {shown}")
             if not begun:
-                _refuse_full_store(settings, store, manifest)
+                _refuse_full_store(store, manifest)
     finally:
         database.close()
     if settled is None:
@@ -118,7 +121,7 @@ def restore_backup(settings: Settings, url: str, backup_id: str | None = None) -
     return Restored(
         manifest.id,
         manifest.taken_at.isoformat(),
-        len(manifest.packs) - len(destroyed),
+        sum(pack.id not in destroyed for pack in manifest.packs),
         manifest.size_bytes,
         len(destroyed),
         settled.destroyed_versions,
@@ -131,9 +134,26 @@ def _put_back(
     settings: Settings, target: Target, store: BlobStore, manifest: BackupManifest, destroyed: set[str]
 ) -> Settled:
     for pack in manifest.packs:
-        if pack.id not in destroyed and not _is_here(store, pack_name(pack.tenant_id, pack.id), pack.size_bytes):
-            fetch_pack(target.packs, pack, store.backend, store)
-    return _restore_database(settings, target, manifest, destroyed)
+        if pack.id not in destroyed:
+            _fetch(target, store, pack)
+    absent: dict[str, str] = {}
+    for missing in manifest.missing:
+        try:  # a later backup may have found it mended
+            if missing.id not in destroyed:
+                _fetch(target, store, missing)
+        except (NotFound, IntegrityError):
+            absent[missing.id] = missing.reason
+    return _restore_database(settings, target, manifest, destroyed, absent)
+
+
+def _fetch(target: Target, store: BlobStore, pack: BackupPack) -> None:
+    """Put a pack back, unless it is here from an attempt before, byte by byte."""
+    try:
+        if checksum_at(store.backend, pack) == pack.checksum:
+            return
+    except (NotFound, IntegrityError):
+        pass
+    fetch_pack(target.packs, pack, store.backend, store)
 
 
 def _begun(mark: Path) -> str | None:
@@ -156,7 +176,9 @@ def _settled_before(settings: Settings, database: Database, manifest: BackupMani
         return Settled.of(entry.details) if entry is not None else None
 
 
-def _restore_database(settings: Settings, target: Target, manifest: BackupManifest, destroyed: set[str]) -> Settled:
+def _restore_database(
+    settings: Settings, target: Target, manifest: BackupManifest, destroyed: set[str], absent: dict[str, str]
+) -> Settled:
     files = {file.path: file for file in manifest.files}
     if settings.is_sqlite:
         final = Path(sa.make_url(settings.effective_database_url).database or "")
@@ -176,7 +198,7 @@ def _restore_database(settings: Settings, target: Target, manifest: BackupManife
     database = Database(url)
     try:
         ground = Ground(settings, database, open_store(settings, database))
-        settled = settle(ground, target, manifest, destroyed)
+        settled = settle(ground, target, manifest, destroyed, absent)
         with database.system_session("a restore makes the logs of all datasets again", read_only=True) as session:
             tenants = session.scalars(sa.select(Tenant.id)).all()
         for tenant_id in tenants:
@@ -226,7 +248,7 @@ def _destroyed_packs(keyring: Keyring, manifest: BackupManifest) -> set[str]:
     by_tenant: dict[str, list[str]] = defaultdict(list)
     for pack in manifest.packs:
         by_tenant[pack.tenant_id].append(pack.id)
-    destroyed: set[str] = set()
+    destroyed = {pack.id for pack in manifest.missing if pack.id in keyring.destroyed(pack.tenant_id)}
     for tenant_id, wanted in by_tenant.items():
         here, gone = set(keyring.packs(tenant_id)), keyring.destroyed(tenant_id)
         destroyed |= {pack_id for pack_id in wanted if pack_id in gone}
@@ -241,22 +263,21 @@ def _destroyed_packs(keyring: Keyring, manifest: BackupManifest) -> set[str]:
     return destroyed
 
 
-def _refuse_full_store(settings: Settings, store: BlobStore, manifest: BackupManifest) -> None:
-    named = {pack_name(pack.tenant_id, pack.id) for pack in manifest.packs}
-    for tenant_id in {pack.tenant_id for pack in manifest.packs}:
-        for entry in store.backend.entries(tenant_id):
-            if entry.name not in named:
-                raise Refused(
-                    f"the store at {store.backend.url} is not empty (it holds {entry.name}, which this backup does not "
-                    f"name); restore into an empty one. Nothing was changed"
-                )
-
-
-def _is_here(store: BlobStore, name: str, size: int) -> bool:
-    try:
-        return len(store.backend.read(name, size - 1, 1)) == 1
-    except NotFound:
-        return False
+def _refuse_full_store(store: BlobStore, manifest: BackupManifest) -> None:
+    if is_marked(store.backend):
+        raise Refused(
+            f"the store is to keep its packs at {store.backend.url}, where those of a backup lie; give it a place of "
+            f"its own. Nothing was changed"
+        )
+    named = {pack_name(pack.tenant_id, pack.id) for pack in (*manifest.packs, *manifest.missing)}
+    for entry in store.backend.entries(None):
+        parts = entry.name.split("/")
+        is_pack = len(parts) == 2 and all(parse_id(part) == part for part in parts)  # a bucket may hold other things
+        if is_pack and entry.name not in named:
+            raise Refused(
+                f"the store at {store.backend.url} is not empty (it holds {entry.name}, which this backup does not "
+                f"name); restore into an empty one. Nothing was changed"
+            )
 
 
 def _write(pieces: Iterable[bytes], path: Path) -> None:

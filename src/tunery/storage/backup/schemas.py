@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from tunery.platform.http.shapes import Camel
 
-__all__ = ["BackupFile", "BackupManifest", "BackupPack", "BackupVerify", "BackupView"]
+__all__ = ["BackupFile", "BackupManifest", "BackupPack", "BackupVerify", "BackupView", "MissingPack"]
 
 
 class BackupFile(BaseModel):
@@ -28,8 +29,14 @@ class BackupPack(BaseModel):
     checksum: str
 
 
+class MissingPack(BackupPack):
+    """A pack that the database names and that was damaged in the store."""
+
+    reason: str
+
+
 class BackupManifest(BaseModel):
-    """A backup: one moment of the database, and every file that it needs."""
+    """A backup: one moment of the database, and every file that it needs; but for packs that were damaged."""
 
     schema_: int = Field(1, alias="schema")
     id: str
@@ -40,6 +47,7 @@ class BackupManifest(BaseModel):
     tables: dict[str, list[str]] = {}
     files: list[BackupFile]
     packs: list[BackupPack]
+    missing: list[MissingPack] = []
     copied_bytes: int = 0
 
     @property
@@ -56,13 +64,18 @@ class BackupVerify(Camel):
 
 
 class BackupView(Camel):
-    """A backup in a list."""
+    """A backup in a list; of one that cannot be read nothing but its id is known."""
 
     id: str
-    taken_at: datetime = Field(description="The moment whose state it holds.")
-    tunery: str = Field(description="Version of Tunery that made it.")
-    database: str = Field(description="sqlite or postgresql; it goes back to the same kind.")
-    revision: str = Field(description="Schema of its database.")
-    packs: int
-    size_bytes: int
-    copied_bytes: int = Field(description="What had to be copied for it, the rest was there.")
+    state: Literal["complete", "incomplete", "unreadable"] = Field(
+        description="incomplete: packs were damaged in the store and are not in it; unreadable: it cannot be put back."
+    )
+    reason: str = Field("", description="Why it is not complete, and what to do.")
+    taken_at: datetime | None = Field(None, description="The moment whose state it holds.")
+    tunery: str | None = Field(None, description="Version of Tunery that made it.")
+    database: str | None = Field(None, description="sqlite or postgresql; it goes back to the same kind.")
+    revision: str | None = Field(None, description="Schema of its database.")
+    packs: int | None = None
+    missing_packs: list[str] = Field([], description="Packs that are not in it, for they were damaged in the store.")
+    size_bytes: int | None = None
+    copied_bytes: int | None = Field(None, description="What had to be copied for it, the rest was there.")

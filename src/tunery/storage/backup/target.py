@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tunery.errors import IntegrityError, NotFound, SchemaNewer
 from tunery.kit.digests import canonical_json
 from tunery.platform.blobs.backends import Backend, open_backend
-from tunery.platform.blobs.copying import mark_place
+from tunery.platform.blobs.copying import suspect, suspects, trust
 from tunery.platform.blobs.master_keys import MasterKey
 from tunery.storage.backup.schemas import BackupFile, BackupManifest
 
@@ -28,6 +28,7 @@ __all__ = ["Target", "open_target"]
 _CHUNK_BYTES = 4 << 20
 _BOUND = "tunery backup key"
 _SCHEMA = 1
+_NONCE_BYTES, _TAG_BYTES = 12, 16
 
 
 class Target:
@@ -42,14 +43,16 @@ class Target:
     def __init__(self, backend: Backend, packs: Backend, key: bytes) -> None:
         self.backend = backend
         self.packs = packs
+        self._key = key
         self._naming, self._signing, sealing = (
             hmac.digest(key, purpose, hashlib.sha256) for purpose in (b"names", b"manifests", b"chunks")
         )
         self._cipher = AESGCM(sealing)
-        self._here: set[str] | None = None
+        self._here: dict[str, int] | None = None
+        self._doubted = set[str]()
 
     def keep(self, path: Path, name: str, watch: Callable[[int], None]) -> BackupFile:
-        """Keep a file under a name; chunks that are here already are not sent again.
+        """Keep a file under a name; chunks that are here already and not known to be damaged are not sent again.
 
         Args:
             path: The file.
@@ -66,18 +69,33 @@ class Target:
     def pieces(self, file: BackupFile) -> Iterator[bytes]:
         """Yield the bytes of a file. Raises: NotFound: a chunk is missing. IntegrityError: one is damaged."""
         for chunk in file.chunks:
-            sealed = self.backend.read(f"chunks/{chunk}")
-            try:
-                data = zlib.decompress(self._cipher.decrypt(sealed[:12], sealed[12:], chunk.encode("ascii")))
-            except (InvalidTag, ValueError, zlib.error) as error:
-                raise IntegrityError(f"chunk {chunk} of {file.path} is damaged") from error
-            yield data
+            yield self.chunk(chunk, file)
+
+    def chunk(self, name: str, file: BackupFile) -> bytes:
+        """Return the bytes of one chunk of a file. Raises: as ``pieces``."""
+        sealed = self.backend.read(f"chunks/{name}")
+        try:
+            plain = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode("ascii"))
+            return zlib.decompress(plain)
+        except (InvalidTag, ValueError, zlib.error) as error:
+            raise IntegrityError(f"chunk {name} of {file.path} is damaged") from error
+
+    def suspect(self, name: str) -> None:
+        """Leave word that ``chunks/...`` or ``packs/...`` is damaged; the next backup that needs it sends it again."""
+        if name.startswith("packs/"):
+            suspect(self.packs, name.removeprefix("packs/"))
+        else:
+            suspect(self.backend, name)
+
+    def rewrap(self, masters: list[MasterKey]) -> None:
+        """Wrap the key with the first master key, where another one did; that one may be retired then."""
+        if json.loads(self.backend.read("key.json"))["master"] != masters[0].id:
+            _write_key(self.backend, self._key, masters[0])
 
     def sign(self, manifest: BackupManifest) -> None:
         """Write a manifest, which makes its backup complete."""
         body = manifest.model_dump(mode="json", by_alias=True)
         data = {"body": body, "checksum": self._checksum(body)}
-        mark_place(self.packs)
         self.backend.put(f"manifests/{manifest.id}", json.dumps(data).encode())
 
     def manifest_ids(self) -> list[str]:
@@ -114,12 +132,16 @@ class Target:
     def _keep_chunk(self, data: bytes, watch: Callable[[int], None]) -> str:
         name = hmac.digest(self._naming, data, hashlib.sha256).hex()
         if self._here is None:
-            self._here = set(self.chunks())
-        if name not in self._here:
-            nonce = os.urandom(12)
-            sealed = nonce + self._cipher.encrypt(nonce, zlib.compress(data, 1), name.encode("ascii"))
-            self.backend.put(f"chunks/{name}", sealed)
-            self._here.add(name)
+            self._here, self._doubted = self.chunks(), suspects(self.backend)
+        packed, place = zlib.compress(data, 1), f"chunks/{name}"
+        if self._here.get(name) != _NONCE_BYTES + len(packed) + _TAG_BYTES or place in self._doubted:
+            nonce = os.urandom(_NONCE_BYTES)
+            sealed = nonce + self._cipher.encrypt(nonce, packed, name.encode("ascii"))
+            self.backend.put(place, sealed)
+            if place in self._doubted:
+                trust(self.backend, place)
+                self._doubted.discard(place)
+            self._here[name] = len(sealed)
             watch(len(sealed))
         return name
 
@@ -147,9 +169,13 @@ def open_target(url: str, masters: list[MasterKey], *, make: bool = False) -> Ta
         if not make:
             raise NotFound(f"there are no backups at {url}; is it mounted?") from error
         key = AESGCM.generate_key(256)
-        wrapped = base64.b64encode(masters[0].wrap(key, _BOUND)).decode("ascii")
-        backend.put("key.json", json.dumps({"schema": 1, "master": masters[0].id, "wrapped": wrapped}).encode())
+        _write_key(backend, key, masters[0])
     return Target(backend, packs, key)
+
+
+def _write_key(backend: Backend, key: bytes, master: MasterKey) -> None:
+    wrapped = base64.b64encode(master.wrap(key, _BOUND)).decode("ascii")
+    backend.put("key.json", json.dumps({"schema": 1, "master": master.id, "wrapped": wrapped}).encode())
 
 
 def _unwrapped(kept: dict[str, Any], masters: list[MasterKey]) -> bytes:
