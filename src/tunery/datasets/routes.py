@@ -151,7 +151,7 @@ def rows(
     ]
 
 
-@route("datasets.quarantined", "GET", "/datasets/{name}/quarantined", permission="datasets:read")
+@route("datasets.quarantined", "GET", "/datasets/{name}/quarantined", permission="datasets:create")
 def quarantined(
     call: Call, name: str, version: str | None = Query(None, max_length=40), limit: Limit = 20, offset: Offset = 0
 ) -> list[BadLine]:
