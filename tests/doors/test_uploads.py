@@ -127,6 +127,7 @@ def test_the_command_line_sends_large_files_in_parts(
     assert tunery("uploads", "abort", str(other.id))[0] == 0
     assert tunery("store", "set-quota", "local", "--limit-bytes", "1000")[1]["limitBytes"] == 1000
     assert tunery("store", "quota")[1]["limitBytes"] == 1000
+    assert {one["tenant"]: one["limitBytes"] for one in tunery("store", "tenants")[1]}["local"] == 1000
     (tmp_path / "more.bin").write_bytes(DATA[::-1])
     code, _, error = tunery("files", "upload", tmp_path / "more.bin")
     assert code == 7

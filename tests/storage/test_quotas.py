@@ -198,7 +198,7 @@ def test_sixteen_at_once_take_what_there_is_and_no_byte_more(ground: Ground, act
     assert use(ground, actor) == Quota(stored + int(3.5 * reserved_for(SIZE)), stored, 3 * reserved_for(SIZE))
 
 
-def test_only_the_operator_sets_quotas(ground: Ground, actor: Actor) -> None:
+def test_only_the_operator_sets_quotas_and_sees_what_each_tenant_stores(ground: Ground, actor: Actor) -> None:
     bootstrap(ground)
     with ground.database.system_session("a test asks for the operator", read_only=True) as session:
         operator = session.scalars(sa.select(Tenant).where(Tenant.is_operator)).one().id
@@ -212,3 +212,9 @@ def test_only_the_operator_sets_quotas(ground: Ground, actor: Actor) -> None:
             limit_bytes
         )
     assert use(ground, actor).limit_bytes == 7
+    ground.blobs.put(operator, b"stored")
+    with pytest.raises(Forbidden):
+        operations.list_tenants(ground, actor)
+    first, second = operations.list_tenants(ground, boss)
+    assert (first.tenant, first.files, first.logical_bytes) == ("local", 1, 6), "the most first"
+    assert (second.tenant, second.stored_bytes, second.limit_bytes) == ("acme", 0, 7)

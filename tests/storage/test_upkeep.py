@@ -21,12 +21,15 @@ from tunery.errors import IntegrityError, NotFound
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
 from tunery.kit.ids import new_id
+from tunery.platform.blobs.backends import Entry
 from tunery.platform.blobs.emptying import empty_packs, finish_doomed
 from tunery.platform.blobs.packs import PackWriter
+from tunery.platform.blobs.references import DOOMED
 from tunery.platform.blobs.tables import BlobRow, Pack, Segment
 from tunery.platform.ground import Ground
-from tunery.platform.jobs import Job
+from tunery.platform.jobs import Job, JobContext
 from tunery.registry.operations import checkout_version
+from tunery.storage.upkeep.jobs import check_store
 from tunery.storage.upkeep.sweeps import sweep_bytes
 from tunery.training.tables import TrainingRun
 
@@ -118,9 +121,31 @@ def test_a_file_that_a_version_names_and_the_store_lacks_is_named(door: Door, mo
     (damage,) = done(door, admin, "store/check", {"quick": True})["damages"]
     assert damage["files"] == [digest]
     assert damage["versions"] == [models["tuned"]["reference"]]
+    assert models["tuned"]["reference"] in damage["reason"]
     rebuilt = done(door, admin, "store/rebuild")
     assert digest in rebuilt["files"]
     assert done(door, admin, "store/check", {"quick": True})["damages"] == []
+
+
+def test_check_names_whatever_names_a_lost_file_and_the_packs_that_no_row_knows(ground: Ground, actor: Actor) -> None:
+    lost, doomed = (ground.blobs.put(actor.tenant_id, os.urandom(1000)).digest for _ in range(2))
+    with ground.database.session(actor.tenant_id) as session:
+        session.execute(sa.delete(BlobRow))
+        named = Job(kind="test", payload={"file": lost})
+        session.add_all([named, Job(kind="test", payload={DOOMED: [doomed]})])
+        job = Job(kind="store.check", payload={"quick": True}, status="running", lease_token=new_id())
+        session.add(job)
+    pack = PackWriter(actor.tenant_id, ground.blobs.staging, ground.blobs.keyring)
+    pack.place(ground.blobs.backend, [])
+    for part in (f"packs/{actor.tenant_id}", f"keys/{actor.tenant_id}/packs"):
+        os.utime(ground.settings.home / "store" / part / pack.pack_id, (1, 1))
+    found = check_store(JobContext(ground, job, str(job.lease_token), lambda: False), job.payload)
+    (damage,) = found["damages"]
+    assert (damage["files"], damage["reason"]) == (
+        [lost],
+        f"file {lost} is not in the store; named by jobs {named.id}",
+    )
+    assert found["unreferenced"] == {pack.pack_id: pack.size_bytes}
 
 
 def test_a_dry_run_says_exactly_what_the_run_frees(door: Door, admin: Person, models: dict[str, Any]) -> None:
@@ -160,10 +185,10 @@ def test_a_key_that_was_replaced_while_a_writer_slept_is_not_used_by_it(ground: 
     """The writer wakes with the old key in hand, after the new one was made and the old one could be retired."""
     keyring = ground.blobs.keyring
     first = ground.blobs.put(actor.tenant_id, b"first")
-    names = keyring._tenant_key_ids
+    names = keyring._tenant_key_entries
     slept = False
 
-    def stale(tenant_id: str) -> list[str]:
+    def stale(tenant_id: str) -> dict[str, Entry]:
         nonlocal slept
         seen = names(tenant_id)
         if not slept:
@@ -172,7 +197,7 @@ def test_a_key_that_was_replaced_while_a_writer_slept_is_not_used_by_it(ground: 
         return seen
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyring, "_tenant_key_ids", stale)
+        patch.setattr(keyring, "_tenant_key_entries", stale)
         second = ground.blobs.put(actor.tenant_id, b"second")
     assert keyring.retire(actor.tenant_id, now() + timedelta(hours=1)) == 1
     fresh = Ground.build(ground.settings)

@@ -158,7 +158,9 @@ def test_a_near_copy_is_kept_as_a_difference(ground: Ground, actor: Actor, tmp_p
         write_safetensors(tmp_path / name, {"w": tensor})
         files.append((tmp_path / name).read_bytes())
     base = ground.blobs.put(actor.tenant_id, files[0], SAFETENSORS)
-    upload = begin(ground, actor, files[1], media_type=SAFETENSORS, like=base.digest)
+    assert begin(ground, actor, files[1], media_type=SAFETENSORS, like="0" * 64).like == "0" * 64
+    upload = begin(ground, actor, files[1], media_type=SAFETENSORS, like=base.digest)  # gone on with, and better told
+    assert begin(ground, actor, files[1], media_type=SAFETENSORS).id == upload.id
     for number in (1, 2, 3):
         send(ground, actor, upload, number, files[1][(number - 1) * PART : number * PART])
     operations.complete_upload(ground, actor, upload.id)

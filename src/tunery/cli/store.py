@@ -30,7 +30,7 @@ def usage() -> Output:
         ("their lengths added up", format_bytes(use.logical_bytes)),
         ("of that different", format_bytes(use.unique_bytes)),
         ("stored, sealed", format_bytes(use.stored_bytes)),
-        ("kept only for near copies", format_bytes(use.pinned_bytes)),
+        ("kept though nothing names it", format_bytes(use.pinned_bytes)),
         ("saved", f"{use.saved_share:.1%}"),
     )
     parts = [
@@ -60,6 +60,14 @@ def set_quota(
         return sheet(client.store.set_quota(tenant, limit_bytes))
 
 
+@noun.command("tenants", example="tunery store tenants")
+def tenants() -> Output:
+    """List what each tenant keeps and may, the most first; for the operator."""
+    with Client() as client:
+        found = [*client.store.tenants()]
+    return table(found, "tenant", "files", "logicalBytes", "storedBytes", "reservedBytes", "limitBytes")
+
+
 @noun.command("check", example="tunery store check --repair backup")
 def check(
     quick: Annotated[bool, typer.Option(help="Compare packs with their checksums only.")] = False,
@@ -74,8 +82,12 @@ def check(
     damages = found.get("damages", [])
     grid = table(damages, "pack_id", "reason", "files", "versions", "mended", "not_mended", empty="no damage")
     left = found.get("left")
-    failure = IntegrityError(f"{left} damages are left; mend them with --repair URL") if left else None
-    return Output(found, grid.shown if "damages" in found else sheet(found).shown, failure=failure)
+    failure = IntegrityError(f"{left} damages are left; --repair URL mends packs, not keys") if left else None
+    if "damages" not in found:
+        return sheet(found)
+    alone = found.get("unreferenced", {})
+    note = f"{len(alone):,} packs that no row knows, {format_bytes(sum(alone.values()))}: `tunery store gc` takes them"
+    return Output(found, grid.shown, [Text(note)] if alone else [], failure=failure)
 
 
 @noun.command("gc", example="tunery store gc --dry-run")
@@ -97,6 +109,7 @@ def collect(
         ("segments that nothing needs", f"{found['segments']:,}"),
         ("would be given back" if dry_run else "given back", format_bytes(found["freed_bytes"])),
         ("stays dead beside what lives", format_bytes(found["kept_bytes"])),
+        *([("waits for damage to be mended", format_bytes(waits))] if (waits := found.get("waiting_bytes")) else []),
     )
     named = [Text(digest) for digest in found["files"][:_NAMED]]
     more = len(found["files"]) - len(named)

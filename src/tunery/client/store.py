@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tunery.client.nouns import Noun, view
+from tunery.client.nouns import Noun, Page, view
 from tunery.client.transport import path_of
 from tunery.datasets.views import JobStarted
-from tunery.storage.schemas import QuotaSet, QuotaView
+from tunery.storage.schemas import QuotaSet, QuotaView, TenantUseView
 from tunery.storage.upkeep.schemas import UsageView
 
 __all__ = ["Store"]
@@ -27,8 +27,12 @@ class Store(Noun):
         wish = QuotaSet(tenant=tenant, limit_bytes=limit_bytes)
         return view(QuotaView, self._send("PUT", path_of("store", "quota"), wish))
 
+    def tenants(self) -> Page[TenantUseView]:
+        """List what each tenant keeps and may, the most first; for the operator."""
+        return self._page(TenantUseView, path_of("store", "tenants"))
+
     def check(self, *, quick: bool = False, repair_url: str | None = None) -> JobStarted:
-        """Look every byte over; the job's result lists damages with packs, segments, files and versions.
+        """Look every byte over; the job's result lists damages with packs, segments, files and who needs them.
 
         Args:
             quick: Compare packs with their checksums only.

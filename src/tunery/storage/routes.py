@@ -8,7 +8,15 @@ from tunery.errors import UnsupportedMedia
 from tunery.platform.http import Call, Limit, Offset, route
 from tunery.storage import operations
 from tunery.storage.quotas import quota_of
-from tunery.storage.schemas import MOST_PARTS, QuotaSet, QuotaView, UploadCreate, UploadPartView, UploadView
+from tunery.storage.schemas import (
+    MOST_PARTS,
+    QuotaSet,
+    QuotaView,
+    TenantUseView,
+    UploadCreate,
+    UploadPartView,
+    UploadView,
+)
 from tunery.storage.tables import UploadPart, UploadSession
 
 __all__: list[str] = []
@@ -85,6 +93,12 @@ def get_quota(call: Call) -> QuotaView:
 def set_quota(call: Call, body: QuotaSet) -> QuotaView:
     """Set how much a tenant may store; for the operator of this installation."""
     return QuotaView.model_validate(operations.set_quota(call.ground, call.actor, body))
+
+
+@route("store.tenants", "GET", "/store/tenants", permission="access_control:manage")
+def list_tenants(call: Call) -> list[TenantUseView]:
+    """List what each tenant keeps and may, the most first; for the operator of this installation."""
+    return operations.list_tenants(call.ground, call.actor)
 
 
 def _view(row: UploadSession, parts: list[UploadPart]) -> UploadView:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tunery.platform.http.shapes import Camel
 
-__all__ = ["MOST_PARTS", "QuotaSet", "QuotaView", "UploadCreate", "UploadPartView", "UploadView"]
+__all__ = ["MOST_PARTS", "QuotaSet", "QuotaView", "TenantUseView", "UploadCreate", "UploadPartView", "UploadView"]
 
 MOST_PARTS = 10_000
 
@@ -64,3 +64,11 @@ class QuotaView(Camel):
     limit_bytes: int | None = Field(description="None: there is no limit.")
     stored_bytes: int = Field(description="Bytes of its packs.")
     reserved_bytes: int = Field(description="What its open uploads may still take.")
+
+
+class TenantUseView(QuotaView):
+    """What one tenant keeps, and may."""
+
+    tenant: str = Field(description="Name of the tenant.")
+    files: int
+    logical_bytes: int = Field(description="Lengths of its files added up.")

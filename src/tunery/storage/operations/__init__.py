@@ -2,7 +2,7 @@
 
 from tunery.storage.operations.bodies import put_body
 from tunery.storage.operations.expiring import sweep_uploads
-from tunery.storage.operations.quotas import set_quota
+from tunery.storage.operations.quotas import list_tenants, set_quota
 from tunery.storage.operations.uploads import (
     abort_upload,
     claim_file,
@@ -22,6 +22,7 @@ __all__ = [
     "create_upload",
     "get_upload",
     "keep_part",
+    "list_tenants",
     "list_uploads",
     "part_count",
     "parts_of",

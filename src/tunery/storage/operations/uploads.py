@@ -67,6 +67,8 @@ def create_upload(session: TenantSession, ground: Ground, actor: Actor, wish: Up
     open_one = _open_one(session, actor, wish)
     if open_one is not None:
         open_one.expires_at = _expiry(ground.settings)
+        if wish.like:
+            open_one.like = check_digest(wish.like)
         return open_one
     reserved = reserved_for(wish.size_bytes)
     reserve(session, reserved)

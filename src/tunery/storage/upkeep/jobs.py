@@ -13,9 +13,10 @@ from tunery import audit
 from tunery.datasets.versions.rebuilding import rebuild_logs
 from tunery.errors import NotFound
 from tunery.inference.sweeps import clear_caches
+from tunery.kit.clock import now
 from tunery.platform.blobs.backends import Backend, open_backend
 from tunery.platform.blobs.checking import Damage, check, mend
-from tunery.platform.blobs.collecting import collect
+from tunery.platform.blobs.collecting import collect, orphans_of
 from tunery.platform.blobs.destroying import Destroyed, destroy, destroy_dead
 from tunery.platform.blobs.rebuilding import rebuild
 from tunery.platform.blobs.tables import BlobRow
@@ -30,6 +31,7 @@ __all__ = ["check_store", "collect_bytes", "destroy_version", "rebuild_index", "
 def check_store(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     """Look every byte of the tenant over; mend from a mirror where one is named."""
     store, tenant_id = context.ground.blobs, context.tenant_id
+    grace = timedelta(hours=context.ground.settings.store_grace_hours)
     mirror = _mirror(context, payload.get("repair_url"))
 
     def passed(done: int, packs: int) -> None:
@@ -41,13 +43,20 @@ def check_store(context: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
         found = mend(store, tenant_id, found, mirror)
     with context.session() as session:
         versions = live_versions(session)
-        lost = lost_files(session, versions)
         erased = session.scalars(sa.select(ModelVersion).where(ModelVersion.status == "erased")).all()
-        found += [Damage("", f"file {digest} is not in the store", [], [digest]) for digest in lost]
+        found += [
+            Damage("", f"file {digest} is not in the store; named by {', '.join(names[:5])}", [], [digest])
+            for digest, names in lost_files(session).items()
+        ]
         damages = [{**asdict(damage), "versions": versions_with(versions, damage.files)} for damage in found]
         left = sum(not damage["mended"] for damage in damages)
         audit.record(session, context.actor, "store_checked", "store", damages=len(damages), left=left)
-        return {"damages": damages, "left": left, "destroyed_versions": sorted(row.reference for row in erased)}
+    return {
+        "damages": damages,
+        "left": left,
+        "destroyed_versions": sorted(row.reference for row in erased),
+        "unreferenced": orphans_of(store, tenant_id, now() - grace),
+    }
 
 
 @job("store.gc")

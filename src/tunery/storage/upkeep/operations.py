@@ -15,6 +15,7 @@ from tunery.identity.tables import Tenant
 from tunery.kit.actor import Actor
 from tunery.platform.blobs.backends import open_backend
 from tunery.platform.blobs.index import in_parts
+from tunery.platform.blobs.references import named_digests, names_of
 from tunery.platform.blobs.tables import BlobRow
 from tunery.platform.blobs.usage import use_of, use_of_files
 from tunery.platform.db import TenantSession
@@ -108,12 +109,16 @@ def versions_with(versions: Iterable[ModelVersion], digests: Iterable[str]) -> l
     return sorted(version.reference for version in versions if wanted & digests_of(version))
 
 
-def lost_files(session: Session, versions: Iterable[ModelVersion]) -> list[str]:
-    """Return the files that versions name and the store does not have."""
-    named = {digest for version in versions for digest in digests_of(version)}
-    for part in in_parts([*named]):
-        named -= set(session.scalars(sa.select(BlobRow.digest).where(BlobRow.digest.in_(part))))
-    return sorted(named)
+def lost_files(session: Session) -> dict[str, list[str]]:
+    """Return the files that rows of the house name and the store does not have, and which rows.
+
+    Those that wait for their destruction are left out, and digests of versions, which are of no file.
+    """
+    lost = named_digests(session) - {*session.scalars(sa.select(BlobRow.digest))}
+    for column in (ModelVersion.manifest_digest, ModelVersion.base_digest):
+        for part in in_parts([*lost]):
+            lost -= {*session.scalars(sa.select(column).where(column.in_(part)))}
+    return names_of(session, lost)
 
 
 def require_operator(session: TenantSession, actor: Actor, what: str) -> None:

@@ -34,7 +34,9 @@ class UsageView(Camel):
     logical_bytes: int = Field(description="Lengths of all files added up.")
     unique_bytes: int = Field(description="Plain bytes of their segments, each counted once.")
     stored_bytes: int = Field(description="Bytes of the packs.")
-    pinned_bytes: int = Field(description="Bytes that no named file holds any more and that near copies lean on.")
+    pinned_bytes: int = Field(
+        description="Of these, what only files hold that nothing names any more: near copies lean on them."
+    )
     saved_share: float = Field(description="Part of the logical bytes that is not stored, 0 to 1; negative: it costs.")
     codecs: list[CodecUseView]
     models: list[ModelUseView] = Field(description="By model, the largest first.")
