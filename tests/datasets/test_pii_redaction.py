@@ -83,6 +83,15 @@ def test_dat_04_every_text_at_any_depth_is_redacted_and_the_rest_is_as_it_was() 
     assert later.affected == 0
 
 
+def test_whole_numbers_that_became_floats_are_numbers() -> None:
+    row = {"text": "x", "card": 4111111111111111.0, "phone": "2025550143.0", "ssn": [536904399.0], "ratio": 53690439.5}
+    (left,), _ = run(step(), row | {"count": 20250.0})
+    assert left == {
+        "text": "x", "card": "[CARD]", "phone": "[PHONE]", "ssn": ["[US_SSN]"], "ratio": 53690439.5, "count": 20250.0
+    }  # fmt: skip
+    assert isinstance(left["count"], float)
+
+
 def test_two_names_that_become_one_stay_two() -> None:
     (left,), _ = run(step(), {"text": "x", "by": {"ann@example.org": 1, "bob@example.org": 2}})
     assert left["by"] == {"[EMAIL]": 1, "[EMAIL]#2": 2}
@@ -122,7 +131,7 @@ def test_dat_05_the_step_reports_counts_masked_samples_coverage_version_and_reca
     assert (report.rows, report.rows_affected, report.counts) == (2, 1, {"EMAIL": 2})
     assert report.samples["EMAIL"][0] == {"row": "r1", "path": "text", "text": "a***@***"}
     (patterns,) = report.detectors
-    assert (patterns.name, patterns.version, patterns.coverage) == ("patterns", "1", 1.0)
+    assert (patterns.name, patterns.version, patterns.coverage) == ("patterns", "2", 1.0)
     assert patterns.measured["EMAIL"].recall == 1.0
     assert 0.8 < (patterns.measured["US_SSN"].recall or 0) < 1
     assert "example" not in json.dumps(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,6 +30,10 @@ from tunery.subjects.tracing import trace_subject
 from tunery.training.tables import TrainingRun
 
 PEOPLE = [f"p{number:02}@example.com" for number in range(14)]
+
+
+WRITTEN = ("{}", "https://x.org/out?u={}&n=1", "Doe|{}|x", "邮箱{}请", "_{}_", "{}2024", "bo={}", "почта{}")
+"""How people's addresses come in data."""
 
 
 @dataclass
@@ -246,13 +251,19 @@ class World:
         with self.ground.database.session(self.actor.tenant_id, read_only=True) as session:
             return trace_subject(self.ground, session, person.upper())
 
-    def _new_rows(self, count: int) -> list[dict[str, str]]:
-        rows = []
+    def _new_rows(self, count: int) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
         for _ in range(count):
             self.made += 1
             named = self.rng.sample([one for one in PEOPLE if one not in self.erased], self.rng.choice([1, 1, 1, 2]))
             words = "".join(self.rng.choices("abcdefghijklmnopqrstuvwxyz", k=30))
-            rows.append({"prompt": f"{words} {self.made} {' and '.join(named)}", "completion": f"answer {self.made}"})
+            written = [self.rng.choice(WRITTEN).format(one) for one in named]
+            row = {"prompt": f"{words} {self.made}", "completion": f"answer {self.made}"}
+            if self.rng.random() < 0.5:
+                row["prompt"] += " " + " and ".join(written)
+            else:
+                row["about"] = dict.fromkeys(written, self.made)
+            rows.append(row)
         return rows
 
     def _note(self, version: DatasetVersion) -> None:

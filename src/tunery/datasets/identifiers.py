@@ -16,11 +16,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, TypeAlias
 
-from tunery.datasets.pii import DETECTORS, Detector
+from tunery.datasets.pii import Finding
+from tunery.datasets.pii.folding import fold
+from tunery.datasets.pii.internet import email_readings
 from tunery.datasets.pii.normalizing import NORMALIZER_VERSION, normalize
+from tunery.datasets.pii.patterns import PatternDetector
+from tunery.datasets.pii.walking import findings_in, rewritten
+from tunery.datasets.sanitize.redact_pii import RedactPii
 from tunery.errors import InvalidInput
 from tunery.platform.blobs.tenant_secrets import TenantSecret
 
@@ -34,7 +39,7 @@ __all__ = [
     "Identifiers",
     "entries_for",
     "entries_of",
-    "texts_in",
+    "named_anywhere",
 ]
 
 ENTRY_BYTES = 20
@@ -54,30 +59,81 @@ _SHORT = 24
 """Shorter texts, such as names of columns and labels, come again and again; some thousands stay in the memory of the
 process, as every text does while it is looked at."""
 
+_AROUND = 128
+_LONGEST_ASKED, _LEAST_DIGITS = 500, 5
+"""Nobody is asked for by a longer identifier; shorter numbers say too many other things than who somebody is."""
+
 Identifier: TypeAlias = tuple[str, str]
 """Its class, and how it is written."""
 
 
 class Identifiers:
-    """Finds the identifiers of rows.
+    """Finds the identifiers of rows: what the redacting steps would find, and what declared columns hold.
 
     Args:
         columns: Columns of the source that name a person, whatever they hold.
+        steps: Steps of the import that redact; their countries and the tenant's own formats count here too.
     """
 
-    def __init__(self, columns: tuple[str, ...] = ()) -> None:
+    def __init__(self, columns: tuple[str, ...] = (), steps: tuple[RedactPii, ...] = ()) -> None:
         self._columns = columns
+        self._steps = steps
+        own = [each for step in steps for each in step.plain_detectors()]
+        known = {region: None for each in own if isinstance(each, PatternDetector) for region in each.regions}
+        self._regions = tuple(region for region in known if region not in _REGIONS)
+        patterns = PatternDetector((*_REGIONS, *self._regions), thorough=any(step.thorough for step in steps))
+        self._detectors = [patterns, *(each for each in own if not isinstance(each, PatternDetector))]
+        self._known = lru_cache(4096)(self._detected)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Identifiers, (self._columns, self._steps)
 
     def in_row(self, values: dict[str, Any]) -> set[Identifier]:
         """Return the identifiers in an imported row."""
-        found = {identifier for text in texts_in(values) for identifier in _identifiers_in(text)}
+        found: set[Identifier] = set()
+        known, detected = self._known, self._detected
+
+        def note(text: str, label: str, path: str) -> str:
+            if some := known(text, label) if len(text) < _SHORT else detected(text, label):
+                found.update(some)
+            return text
+
+        for name, value in values.items():
+            note(name, "", "")
+            rewritten(value, note, name)
         for column in self._columns:
-            found |= {(DECLARED, text) for text in texts_in(_plain(values.get(column)))}
+            found.update((DECLARED, text) for text in _scalars(values.get(column)))
         return found
 
     def in_text(self, text: str) -> set[Identifier]:
         """Return the identifiers in a text that is no row."""
-        return {*_identifiers_in(text)}
+        return {*self._detected(text, "")}
+
+    def _detected(self, text: str, label: str) -> tuple[Identifier, ...]:
+        if not (findings := findings_in(text, label, self._detectors)):
+            return ()
+        return tuple(
+            identifier
+            for found in findings
+            if found.kind not in _ABOUT_NOBODY
+            for identifier in self._readings(text, found)
+        )
+
+    def _readings(self, text: str, found: Finding) -> Iterator[Identifier]:
+        written = text[found.start : found.end]
+        yield found.kind if found.kind in _CLASSES else _NUMBER, written
+        if found.kind == "EMAIL":
+            folded, size = fold(text[max(0, found.start - _AROUND) : found.end]).text, len(fold(written).text)
+            for reading in email_readings(folded, len(folded) - size, len(folded)):
+                yield "EMAIL", reading
+        elif found.kind == "PHONE" and self._regions:
+            yield "PHONE", normalize("PHONE", written, self._regions)
+
+
+def named_anywhere(values: dict[str, Any]) -> set[Identifier]:
+    """Return what of a row may be what a declared column held elsewhere: each value, short numbers left out."""
+    texts = {text for value in values.values() for text in _scalars(value) if len(text) <= _LONGEST_ASKED}
+    return {(DECLARED, text) for text in texts if not (text.isdigit() and len(text) < _LEAST_DIGITS)}
 
 
 def entries_of(
@@ -107,31 +163,26 @@ def entries_for(identifier: str, secrets: Iterable[TenantSecret]) -> list[bytes]
     """
     if not _declared(identifier):
         raise InvalidInput("an identifier has letters or digits; nobody is called by white space")
-    classes: tuple[str, ...] = ()
-    if "@" in normalize("EMAIL", identifier):
-        classes = ("EMAIL",)
-    elif any(map(str.isdigit, identifier)):
-        classes = (*_CLASSES[1:], _NUMBER)
-    return entries_of({(each, identifier) for each in (DECLARED, *classes)}, secrets, SPELLINGS)
+    # The digits of an e-mail address may be somebody else's telephone number.
+    classes = ("EMAIL",) if "@" in normalize("EMAIL", identifier) else _CLASSES[1:]
+    return entries_of({(each, identifier) for each in (DECLARED, _NUMBER, *classes)}, secrets, SPELLINGS)
 
 
-def texts_in(values: Any) -> Iterator[str]:
-    """Yield every text in JSON values, keys of objects too, and whole numbers as texts."""
-    if isinstance(values, str):
-        yield values
-    elif isinstance(values, dict):
-        for key, value in values.items():
+def _scalars(value: Any) -> Iterator[str]:
+    """Yield every text and number, keys of objects too; a whole number that became a float in both its writings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
             yield key
-            yield from texts_in(value)
-    elif isinstance(values, list):
-        for value in values:
-            yield from texts_in(value)
-    elif isinstance(values, int) and not isinstance(values, bool):
-        yield str(values)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, (int, float)) else value
+            yield from _scalars(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _scalars(item)
+    elif isinstance(value, (int, float)):
+        yield str(value)
+        if isinstance(value, float) and value.is_integer():
+            yield str(int(value))
 
 
 def _declared(text: str) -> str:
@@ -150,23 +201,3 @@ the list of the forgotten may hold an entry of its."""
 def _entry(secret: TenantSecret, version: int, kind: str, spelling: str) -> bytes:
     head = secret.version.to_bytes(2, "big") + version.to_bytes(2, "big")
     return head + hmac.digest(secret.key, f"{kind}\0{spelling}".encode("utf-8", "surrogatepass"), "sha256")[:16]
-
-
-def _identifiers_in(text: str) -> tuple[Identifier, ...]:
-    return _known(text) if len(text) < _SHORT else _detected(text)
-
-
-def _detected(text: str) -> tuple[Identifier, ...]:
-    return tuple(
-        (found.kind if found.kind in _CLASSES else _NUMBER, text[found.start : found.end])
-        for found in _patterns().find(text)
-        if found.kind not in _ABOUT_NOBODY
-    )
-
-
-_known = lru_cache(4096)(_detected)
-
-
-@cache
-def _patterns() -> Detector:
-    return DETECTORS.get("patterns")()

@@ -18,6 +18,7 @@ from tunery.datasets.provenance import record_of_import
 from tunery.datasets.quarantine import Quarantine
 from tunery.datasets.references import TenantSources
 from tunery.datasets.shapes import Shape, input_of
+from tunery.datasets.sources.hub import clear_hub_cache
 from tunery.datasets.sources.obtaining import obtain_source
 from tunery.datasets.splits import Split
 from tunery.datasets.subject_watch import SubjectWatch
@@ -83,7 +84,10 @@ def execute_fetch(context: JobContext, wish: DatasetFetch, *, any_standing: bool
     said["license"] = wish.license or license_of_card(found.license)
     said["source_type"] = wish.source_type or wish.source.source
     file = DatasetImport(**said, file_digest=found.digest, file_name=found.file_name, url=found.url)
-    return execute_import(context, file, found.details, any_standing=any_standing)
+    version = execute_import(context, file, found.details, any_standing=any_standing)
+    if version.source_digest is None:  # someone is in the file who was erased
+        clear_hub_cache(context.ground, context.tenant_id, version.provenance["sources"])
+    return version
 
 
 def _import(
@@ -102,9 +106,7 @@ def _import(
         standing = files_of(session, parent) if parent else []
     # A worker that was taken over may still be at it, so each attempt has a folder of its own.
     with while_it_stands(context.ground, parent), scratch_folder(context.ground.settings, "import") as scratch:
-        subjects = SubjectWatch.of_import(
-            context.ground, context.tenant_id, wish.options.subject_columns, indexed=wish.options.subject_index
-        )
+        subjects = SubjectWatch.of_import(context.ground, context.tenant_id, wish.options)
         built = _build(context, wish, standing, _standing(context, wish, parent, standing), subjects, scratch)
         files = _files(context, dataset.id, wish, standing, built, scratch)
         written = write_version(context.ground, context.tenant_id, dataset.id, files)

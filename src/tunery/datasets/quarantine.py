@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from tunery.datasets.formats import IMPORTERS, Malformed, Record
+from tunery.datasets.formats import IMPORTERS, Aside, Malformed, Record
 from tunery.datasets.formats.encodings import as_utf8
 from tunery.datasets.formats.lines import excerpt
 from tunery.errors import RowInvalid
@@ -29,12 +29,14 @@ class Quarantine:
         count: How many there are.
         first: The first few, to be shown.
         on_refused: Looks at each, and says what is kept of it.
+        on_aside: Looks at what stands beside the rows.
     """
 
     SHOWN = 10
 
     def __init__(self, on_error: OnError, file: BinaryIO | None = None) -> None:
         self.on_refused: Callable[[Malformed], Malformed] = lambda row: row
+        self.on_aside: Callable[[Aside], None] = lambda aside: None
         self._on_error = on_error
         self._file = file
         self.place = "line"
@@ -76,6 +78,8 @@ def read_records(
         for found in importer(as_utf8(file, encoding), max_row_bytes):
             if isinstance(found, Malformed):
                 quarantine.refuse(found)
+            elif isinstance(found, Aside):
+                quarantine.on_aside(found)
             else:
                 yield found
 

@@ -97,7 +97,7 @@ class Reading:
         self._subjects = subjects
         self._ids = ids
         self._columns = set[str]()
-        quarantine.on_refused = subjects.refused
+        quarantine.on_refused, quarantine.on_aside = subjects.refused, subjects.aside
 
     def chunks(self, workers: Workers) -> Iterator[Chunk]:
         """Yield the rows in order; workers, where there are any, share the reading."""
@@ -262,7 +262,7 @@ def _records_of(piece: _Piece, format_name: str, max_row_bytes: int, quarantine:
     for found in IMPORTERS.get(format_name)(io.BytesIO(data), max_row_bytes):
         if isinstance(found, Malformed):
             quarantine.refuse(found._replace(line=found.line + before))
-        else:
+        elif isinstance(found, Record):  # of a file of lines only these are read in pieces: nothing stands beside them
             yield Record(found.line + before, found.values)
 
 

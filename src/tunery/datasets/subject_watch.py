@@ -8,8 +8,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tunery.datasets.formats import Malformed
-from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, SPELLINGS, Identifier, Identifiers, entries_of
+from tunery.datasets.formats import Aside, Malformed
+from tunery.datasets.identifiers import (
+    FORGOTTEN,
+    PURPOSE,
+    SPELLINGS,
+    Identifier,
+    Identifiers,
+    entries_of,
+    named_anywhere,
+)
+from tunery.datasets.sanitize.redact_pii import RedactPii
+from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.tables import ForgottenSubject
 from tunery.datasets.versions.subject_index import Records
 from tunery.errors import StaleState
@@ -55,21 +65,16 @@ class SubjectWatch:
         self._folder = folder
 
     @classmethod
-    def of_import(cls, ground: Ground, tenant_id: str, columns: tuple[str, ...], *, indexed: bool) -> SubjectWatch:
-        """Return the watch for a tenant's import.
-
-        Args:
-            ground: Where keys and list are.
-            tenant_id: Whose import it is.
-            columns: Columns that name a person.
-            indexed: Whether the rows go into the subject index.
-        """
+    def of_import(cls, ground: Ground, tenant_id: str, options: ImportOptions) -> SubjectWatch:
+        """Return the watch for a tenant's import: its declared columns, and its own formats, name people too."""
         with ground.database.session(tenant_id, read_only=True) as session:
             listed = _listed(session)
         secrets = ground.blobs.keyring.secrets
-        secret = secrets.newest(tenant_id, PURPOSE) if indexed else None
+        secret = secrets.newest(tenant_id, PURPOSE) if options.subject_index else None
         forgotten = secrets.every(tenant_id, FORGOTTEN) if listed else ()
-        return cls(Identifiers(columns), secret, forgotten, listed, ground.settings.folder("scratch"))
+        steps = tuple(step for step in options.sanitize if isinstance(step, RedactPii))
+        identifiers = Identifiers(options.subject_columns, steps)
+        return cls(identifiers, secret, forgotten, listed, ground.settings.folder("scratch"))
 
     def blank(self) -> SubjectWatch:
         """Return one that looks for the same people and has seen no row."""
@@ -90,7 +95,7 @@ class SubjectWatch:
         if not self._looks:
             return ""
         found = self._identifiers.in_row(values)
-        if self._forgot(found):
+        if self._forgot_row(found, values):
             self.passed_over += 1
             return None
         return b"".join(self._noted(found, line)).hex() if found else ""
@@ -104,12 +109,23 @@ class SubjectWatch:
         self._noted(found, row.line)
         return row
 
+    def aside(self, aside: Aside) -> None:
+        """Note what of the source becomes no row."""
+        if self._looks:
+            found = self._identifiers.in_row(aside.values)
+            self.withheld += self._forgot_row(found, aside.values)
+            self._noted(found, aside.line)
+
     @property
     def _looks(self) -> bool:
         return bool(self._listed) or self._secret is not None
 
     def _forgot(self, found: set[Identifier]) -> bool:
         return bool(self._listed) and not self._listed.isdisjoint(entries_of(found, self._forgotten, SPELLINGS))
+
+    def _forgot_row(self, found: set[Identifier], values: dict[str, Any]) -> bool:
+        """Tell whether a row names someone who was erased, in a column that was declared then or by a format."""
+        return bool(self._listed) and self._forgot(found | named_anywhere(values))
 
     def _noted(self, found: set[Identifier], line: int) -> list[bytes]:
         entries = entries_of(found, [self._secret]) if self._secret else []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import random
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,14 +15,20 @@ from hypothesis import strategies as st
 
 from tests.datasets.test_imports import context_of, newest
 from tests.datasets.versions.test_changes import imported
-from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, SPELLINGS, entries_for
+from tunery.datasets.identifiers import FORGOTTEN, PURPOSE, SPELLINGS, Identifiers, entries_for, entries_of
+from tunery.datasets.imports import execute_import
 from tunery.datasets.operations import rows_of
+from tunery.datasets.pii.patterns import PatternDetector
+from tunery.datasets.pii.redaction import Redactor
+from tunery.datasets.sanitize.redact_pii import RedactPii
 from tunery.datasets.tables import ForgottenSubject
 from tunery.datasets.versions import subject_index
 from tunery.datasets.versions.changing import compact_dataset, delete_rows
 from tunery.datasets.versions.finding import find_lines, find_rows
 from tunery.datasets.versions.subject_index import RECORD_BYTES, Records, SubjectIndex, build_index
+from tunery.datasets.views import DatasetImport
 from tunery.kit.actor import Actor
+from tunery.platform.blobs.tenant_secrets import TenantSecret
 from tunery.platform.ground import Ground
 
 
@@ -76,6 +85,85 @@ def test_a_row_is_found_by_its_identifiers_however_they_are_written(ground: Grou
     assert found(ground, actor, "P7@Example.COM") == {ids[7]}
     assert found(ground, actor, "c-0012") == {ids[12]}
     assert found(ground, actor, "p99@example.com") == set()
+
+
+IDENTIFIERS = st.one_of(
+    st.from_regex(r"[a-z]{2,8}[0-9]{0,3}@[a-z]{3,9}\.(com|org|de)", fullmatch=True).map(lambda each: ("mail", each)),
+    st.integers(2_025_550_100, 2_025_550_199).map(lambda n: ("mobile phone", str(n))),
+    st.sampled_from(["4111111111111111", "5555555555554444"]).map(lambda each: ("card", each)),
+    st.integers(536_010_001, 536_999_999)
+    .filter(lambda n: n // 10_000 % 100 and n % 10_000)
+    .map(lambda n: ("ssn", str(n))),
+)
+MAILS = (
+    "{}",
+    "https://x.org/u?e={}&n=1",
+    "to=a|{}",
+    "邮箱{}请",
+    "_{}_",
+    "{}_old",
+    "{}2024",
+    "почта{}",
+    "user={}",
+    "mailto%3A{}",
+)
+
+
+@settings(max_examples=150)
+@given(IDENTIFIERS, IDENTIFIERS, st.data())
+def test_what_is_redacted_is_found_again_however_messy_and_nobody_else_is(
+    one: tuple[str, str], other: tuple[str, str], data: st.DataObject
+) -> None:
+    (label, identifier), secrets = one, [TenantSecret(1, bytes(32))]
+    value: Any = identifier
+    if label == "mail":
+        value = data.draw(st.sampled_from(MAILS)).format(identifier)
+    elif data.draw(st.booleans()):
+        value = data.draw(st.sampled_from([int(identifier), float(identifier), f"{identifier}.0"]))
+    places: list[dict[str, Any]] = [{label: value}, {"meta": {label: [value]}}]
+    places += [{"text": f"her {label}: {value}"}] if label == "mail" or value == identifier else []
+    places += [{"meta": {value: 1}}] if label == "mail" else []
+    row = {"text": "hello"} | data.draw(st.sampled_from(places))
+    redacted = Redactor([PatternDetector()], {}).row(row, lambda kind, path, sample: None)
+    assert identifier not in json.dumps(redacted, ensure_ascii=False)
+    noted = {*entries_of(pickle.loads(pickle.dumps(Identifiers())).in_row(row), secrets)}
+    assert not noted.isdisjoint(entries_for(identifier.upper(), secrets))
+    assert one[1] == other[1] or noted.isdisjoint(entries_for(other[1], secrets))
+
+
+def test_a_tenants_own_formats_and_countries_name_people_too() -> None:
+    secrets = [TenantSecret(1, bytes(32))]
+    row = {"text": "patient MRN-1234567 came in, unit AA:BB:CC:DD:EE:FF 7; call 612 345 678, badge QXZ"}
+    patterns = {"MEDICAL_RECORD": "MRN[- ]?[0-9]{7}", "BADGE": "badge (?P<id>[A-Z]{3})"}
+    step = RedactPii(step="redact_pii", regions=["ES"], patterns=patterns)
+    noted = {*entries_of(pickle.loads(pickle.dumps(Identifiers((), (step,)))).in_row(row), secrets)}
+    for asked in ("mrn 1234567", "+34 612 345 678", "612345678", "aa:bb:cc:dd:ee:ff", "qxz"):
+        assert not noted.isdisjoint(entries_for(asked, secrets)), asked
+    assert noted.isdisjoint(entries_for("MRN 1234568", secrets))
+
+
+def test_who_was_erased_does_not_come_back_though_the_column_is_not_declared_again(
+    ground: Ground, actor: Actor
+) -> None:
+    secret = ground.blobs.keyring.secrets.newest(actor.tenant_id, FORGOTTEN)
+    with ground.database.session(actor.tenant_id) as session:
+        for asked in ("C-0003", "p5@example.com", "1007"):
+            session.add_all(ForgottenSubject(entry=entry.hex()) for entry in entries_for(asked, [secret]))
+    rows = [each | {"meta": {"id": 1007, "n": number}} for number, each in enumerate(people(10))]
+    version = imported(ground, actor, [{**each, "customer": [each["customer"].lower()]} for each in rows])
+    assert version.total_samples == 8  # a number of four digits says too many things
+    assert version.source_digest is None
+
+
+def test_people_who_stand_beside_the_rows_of_a_file_are_found_in_it(ground: Ground, actor: Actor) -> None:
+    document = {"contact": {"phone": 2025550143}, "data": people(5), "by": {"mail": "jane@example.com"}}
+    path = json.dumps(document).encode()
+    digest = ground.blobs.put(actor.tenant_id, path, "application/json").digest
+    wish = DatasetImport(name="asides", file_digest=digest, file_name="rows.json")
+    version = execute_import(context_of(ground, actor), wish)
+    secrets = ground.blobs.keyring.secrets.every(actor.tenant_id, PURPOSE)
+    for asked in ("jane@example.com", "+1 202 555 0143", "p3@example.com"):
+        assert find_lines(ground, actor.tenant_id, entries_for(asked, secrets)) == {version.source_digest: [1]}
 
 
 def test_a_row_is_found_after_its_identifier_was_redacted_and_the_row_was_moved(ground: Ground, actor: Actor) -> None:

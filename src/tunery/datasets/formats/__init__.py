@@ -1,8 +1,9 @@
 """File formats as plug-ins: each file here registers one importer. How to add one: ADDING.md beside it.
 
-An importer reads an open binary file and yields, in order, a ``Record`` for each row and a ``Malformed`` for each piece
-that is not one, so that nothing is dropped and one rule (``tunery.datasets.quarantine``) decides what happens to it. It
-holds no more than one row in memory and raises only where the rest of the file cannot be read at all.
+An importer reads an open binary file and yields, in order, a ``Record`` for each row and a ``Malformed`` for each
+piece that is not one, so that nothing is dropped and one rule (``tunery.datasets.quarantine``) decides what happens
+to it; an ``Aside`` is what is meant to be none. It holds no more than one row in memory and raises only where the
+rest of a file cannot be read at all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 from tunery.errors import FormatInvalid
 from tunery.plugins import Registry
 
-__all__ = ["IMPORTERS", "Importer", "Malformed", "Record", "guess_format"]
+__all__ = ["IMPORTERS", "Aside", "Importer", "Malformed", "Record", "guess_format"]
 
 
 class Record(NamedTuple):
@@ -32,7 +33,14 @@ class Malformed(NamedTuple):
     text: str
 
 
-Importer: TypeAlias = Callable[[BinaryIO, int], Iterator[Record | Malformed]]
+class Aside(NamedTuple):
+    """What stands in the file beside the rows, by its name, such as who made it: people in it are found again."""
+
+    line: int
+    values: dict[str, Any]
+
+
+Importer: TypeAlias = Callable[[BinaryIO, int], Iterator[Record | Malformed | Aside]]
 """``importer(file, max_row_bytes)``. Raises: FormatInvalid: the file is of another kind, or broken as a whole."""
 
 IMPORTERS: Registry[Importer] = Registry(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tunery.datasets.formats import IMPORTERS, Malformed, Record
+from tunery.datasets.formats import IMPORTERS, Aside, Malformed, Record
 from tunery.datasets.formats.lines import EXCERPT, excerpt, refuse_other_kinds
 from tunery.datasets.formats.strict_json import JsonFault, StrictJson
 from tunery.errors import FormatInvalid, TooLarge
@@ -20,8 +20,10 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 @IMPORTERS.register("json")
-def import_json(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malformed]:
+def import_json(file: BinaryIO, max_row_bytes: int) -> Iterator[Record | Malformed | Aside]:
     """Read the elements of the array; one that is no object, or has a fault within, is malformed by itself.
+
+    What stands beside the array in an object is no row.
 
     Raises:
         TooLarge: The file has more than ``MAX_BYTES``.
@@ -49,7 +51,7 @@ class _Document:
         self._at = 0
         self._line, self._counted = 1, 0
 
-    def rows(self) -> Iterator[Record | Malformed]:
+    def rows(self) -> Iterator[Record | Malformed | Aside]:
         opening = self._peek()
         if opening == "[":
             yield from self._array()
@@ -60,7 +62,7 @@ class _Document:
         if self._peek():
             raise self._broken("text follows after the end (one object a line? then name the format jsonl)")
 
-    def _object(self) -> Iterator[Record | Malformed]:
+    def _object(self) -> Iterator[Record | Malformed | Aside]:
         arrays: list[str] = []
         self._take("{")
         while self._peek() != "}":
@@ -74,7 +76,7 @@ class _Document:
                     raise FormatInvalid(f"which array holds the rows, {arrays[0]!r} or {arrays[1]!r}? Keep only one")
                 yield from self._array()
             else:
-                self._value()
+                yield Aside(self._line_number(), {name: self._value()})
             if self._peek() != "}":
                 self._take(",")
         self._take("}")

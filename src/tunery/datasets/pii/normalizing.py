@@ -33,7 +33,8 @@ def normalize(kind: str, text: str, regions: tuple[str, ...] = ("US",)) -> str:
     match kind:
         case "EMAIL":
             spelled = "(" in plain or "[" in plain
-            return (_DOT.sub(".", _AT.sub("@", plain)) if spelled else plain).replace(" ", "").casefold()
+            plain = _DOT.sub(".", _AT.sub("@", plain)) if spelled else plain
+            return (plain if "@" in plain else plain.replace("%40", "@")).replace(" ", "").casefold()
         case "PHONE":
             return _phone(plain, regions)
         case "IP_ADDRESS":

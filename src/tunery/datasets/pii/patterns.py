@@ -49,7 +49,7 @@ class PatternDetector:
         self, regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "IN", "BR"), *, thorough: bool = False
     ) -> None:
         self.regions = regions
-        self.version = "1-thorough" if thorough else "1"
+        self.version = "2-thorough" if thorough else "2"
         self._least = THOROUGH if thorough else REPORTED
 
     def find(self, text: str) -> list[Finding]:
@@ -66,12 +66,11 @@ class PatternDetector:
         credentials: set[int] = set()
         if "://" in text and "@" in text:
             for found in find_url_credentials(text):
-                credentials.add(found.end)
+                if "?" not in text[found.start : found.end]:  # else it may be an address among a URL's parameters
+                    credentials.add(found.end)
                 yield found
-        if "@" in text or spells_at(text):
-            for found in find_emails(text):
-                if text.find("@", found.start) not in credentials:
-                    yield found
+        if "@" in text or "%40" in text or spells_at(text):
+            yield from find_emails(text, credentials)
         if _WORTH_A_LOOK.search(text) is None:
             return
         if "usweis" in text:  # a few digits among letters are no dense stretch

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal
 
 from tunery.datasets.pii import Detector, Finding
 from tunery.datasets.pii.normalizing import NORMALIZER_VERSION, normalize
 from tunery.datasets.pii.overlaps import outside, resolve
+from tunery.datasets.pii.walking import findings_in, rewritten
 from tunery.errors import InvalidInput
 
 __all__ = ["PLACEHOLDER", "Action", "Redactor", "masked"]
@@ -28,9 +28,6 @@ _PASSES = 16
 _GIVEN_UP = "[REDACTED]"
 _SECRET_KINDS = frozenset({"URL_CREDENTIALS", "PASSWORD", "API_KEY", "JWT", "PRIVATE_KEY", "HIGH_ENTROPY"})
 _ALNUM = re.compile(r"[^\W_]")
-_LABELLED = 200
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_LONGEST_NUMBER = 40
 
 Report = Callable[[str, str, str], None]
 """Told the kind, the path and the masked text of each finding."""
@@ -68,8 +65,16 @@ class Redactor:
 
     def row(self, values: dict[str, Any], report: Report) -> dict[str, Any] | None:
         """Return the columns with every text at any depth redacted; none if the row is to go."""
+
+        detectors = self._detectors
+
+        def visit(text: str, label: str, path: str) -> str:
+            if not (found := findings_in(text, label, detectors)):
+                return text
+            return self._redacted(text, self._settled(text, found), path, report, label)
+
         try:
-            return {name: self._value(value, name, name, report) for name, value in values.items()}
+            return {name: rewritten(value, visit, name, name) for name, value in values.items()}
         except _Dropped:
             return None
 
@@ -79,8 +84,10 @@ class Redactor:
         Args:
             label: The name of the field that holds it, which tells what a number is.
         """
+        return self._redacted(text, self._find(text, label), path, report, label)
+
+    def _redacted(self, text: str, findings: list[Finding], path: str, report: Report, label: str) -> str:
         for _ in range(_PASSES):
-            findings = self._find(text, label)
             if not findings:
                 return text
             for found in findings:
@@ -88,43 +95,17 @@ class Redactor:
             if any(self._action(found.kind) == "drop_row" for found in findings):
                 raise _Dropped
             text = self._replaced(text, findings)
+            findings = self._find(text, label)
         return _GIVEN_UP  # what a replacement leaves always shows more: nothing of it is let through
 
-    def _value(self, value: Any, label: str, path: str, report: Report) -> Any:
-        if isinstance(value, str):
-            return self.text(value, path, report, label)
-        if isinstance(value, dict):
-            return self._object(value, path, report)
-        if isinstance(value, list):
-            return [self._value(item, label, f"{path}[{place}]", report) for place, item in enumerate(value)]
-        if isinstance(value, int) and not isinstance(value, bool) and 9_999 < abs(value) < 10**_LONGEST_NUMBER:
-            text = str(value)
-            redacted = self.text(text, path, report, label)
-            return value if redacted == text else redacted
-        return value
-
-    def _object(self, value: dict[str, Any], path: str, report: Report) -> dict[str, Any]:
-        done: dict[str, Any] = {}
-        for name, item in value.items():
-            new = self.text(name, f"{path}.<name>", report)
-            copy = 2
-            while new in done:
-                new, copy = f"{new.partition('#')[0]}#{copy}", copy + 1
-            done[new] = self._value(item, name, f"{path}.{new}", report)
-        return done
-
     def _find(self, text: str, label: str) -> list[Finding]:
-        lead = f"{_words(label)}: " if label and len(text) <= _LABELLED else ""
-        found = [each for detector in self._detectors for each in detector.find(lead + text)]
+        return self._settled(text, findings_in(text, label, self._detectors))
+
+    def _settled(self, text: str, found: list[Finding]) -> list[Finding]:
         if not found:
             return found
-        shift = len(lead)
-        found = [
-            Finding(each.kind, max(0, each.start - shift), each.end - shift, each.confidence)
-            for each in found
-            if each.end > shift and (self._kinds is None or each.kind in self._kinds)
-        ]
-        return _outside_placeholders(text, resolve(found))
+        wanted = [each for each in found if self._kinds is None or each.kind in self._kinds]
+        return _outside_placeholders(text, resolve(wanted))
 
     def _action(self, kind: str) -> Action:
         return self._actions.get(kind, self._default)
@@ -164,11 +145,6 @@ def masked(kind: str, text: str) -> str:
     total = len(_ALNUM.findall(text))
     hidden = total - min(4, total // 4)
     return _ALNUM.sub("*", text, count=hidden) if hidden else "*"
-
-
-@lru_cache(4096)
-def _words(label: str) -> str:
-    return _CAMEL.sub(" ", label[:80])
 
 
 def _outside_placeholders(text: str, findings: list[Finding]) -> list[Finding]:

@@ -62,7 +62,7 @@ class RedactPii(RedactingStep):
     @model_validator(mode="after")
     def _knows_its_kinds(self) -> RedactPii:
         try:
-            known = {kind for detector in self._plain_detectors() for kind in detector.kinds}
+            known = {kind for detector in self.plain_detectors() for kind in detector.kinds}
         except (InvalidInput, NotFound) as error:
             raise ValueError(error.message) from error
         known |= set(EntityDetector.kinds) if self.entities else set()
@@ -71,7 +71,7 @@ class RedactPii(RedactingStep):
         return self
 
     def detectors(self) -> list[Detector]:
-        everywhere = self._plain_detectors()
+        everywhere = self.plain_detectors()
         if self.entities is not None and self.entities.sample_rate == 1:
             everywhere.append(EntityDetector(self.entities.model, self.entities.language))
         return everywhere
@@ -87,7 +87,8 @@ class RedactPii(RedactingStep):
     def describe(self) -> str:
         return self._named("Personal data that was found was")
 
-    def _plain_detectors(self) -> list[Detector]:
+    def plain_detectors(self) -> list[Detector]:
+        """Return the detectors that need no model."""
         own: list[Detector] = [CustomDetector(self.patterns)] if self.patterns else []
         patterns = PatternDetector(tuple(self.regions), thorough=self.thorough)
         return [patterns, *own, *(DETECTORS.get(name)() for name in self.detectors_too)]

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tunery.datasets.formats import IMPORTERS, Malformed, guess_format
+from tunery.datasets.formats import IMPORTERS, Malformed, Record, guess_format
 from tunery.datasets.sources import Errand, HubSource
 from tunery.datasets.sources.hub_files import choose_files, read_card
 from tunery.errors import Cancelled, RowInvalid, SourceLimit, Unavailable
 from tunery.identity.hub_access import hub_environment
 from tunery.kit.digests import canonical_json
+from tunery.kit.extras import require
 from tunery.platform.compute import ENTRIES
 from tunery.platform.ground import Ground
 from tunery.platform.hub import hub_errors, is_offline, pin_on_hub, place_file, reporting_bar, run_hub_client
 
-__all__ = ["fetch_from_hub", "fetch_split", "pin_source"]
+__all__ = ["HUB_ADDRESS", "clear_hub_cache", "fetch_from_hub", "fetch_split", "pin_source"]
+
+HUB_ADDRESS = "hf://datasets/"
 
 ENTRIES.register("datasets.fetch_split")("tunery.datasets.sources.hub:fetch_split")
 
@@ -53,6 +58,28 @@ def fetch_from_hub(context: Errand, source: HubSource, out_dir: Path) -> dict[st
         lambda event: context.progress(event, always=False),
         context.cancelled,
     )
+
+
+def clear_hub_cache(ground: Ground, tenant_id: str, sources: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Remove what the Hub's client keeps of sources that were fetched from there, in every revision.
+
+    Args:
+        ground: Where the tenant's cache is, if it has one of its own.
+        tenant_id: Whose cache.
+        sources: As a provenance record has them; those from elsewhere are passed over.
+
+    Returns:
+        The names of these repositories.
+    """
+    fetched = (source for source in sources if "commit" in source["details"])
+    urls = (str(source["url"]) for source in fetched)
+    names = sorted({url.removeprefix(HUB_ADDRESS).partition("@")[0] for url in urls if url.startswith(HUB_ADDRESS)})
+    for name in names:
+        constants = require("huggingface_hub.constants", "train")
+        cache = Path(hub_environment(ground, tenant_id).get("HF_HUB_CACHE", constants.HF_HUB_CACHE))
+        with suppress(FileNotFoundError):
+            shutil.rmtree(cache / constants.REPO_ID_SEPARATOR.join(["datasets", *name.split("/")]))
+    return names
 
 
 def fetch_split(
@@ -146,4 +173,5 @@ def _lines(path: Path, max_row_bytes: int) -> Iterator[bytes]:
         for found in IMPORTERS.get(kind)(file, max_row_bytes):
             if isinstance(found, Malformed):
                 raise RowInvalid(f"{path.name}, row {found.line}: {found.reason}", line=found.line, reason=found.reason)
-            yield canonical_json(found.values) + b"\n"
+            if isinstance(found, Record):
+                yield canonical_json(found.values) + b"\n"
