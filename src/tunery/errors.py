@@ -188,7 +188,10 @@ class FormatInvalid(InvalidInput):
 
 
 class UnsafeFormat(InvalidInput):
-    """The file is of a kind that can run code when it is loaded (pickle); it was refused. Convert it to safetensors."""
+    """The file can run code when it is loaded (pickle), so no model is made of it. Convert it to safetensors.
+
+    Model files are looked at when a model is registered; bytes that were only uploaded are kept, and never loaded.
+    """
 
     code, status, kind = "unsafe_format", 409, "refused"
 

@@ -50,8 +50,8 @@ class Settings(BaseSettings):
     )
     unsafe_files: Literal["refuse", "quarantine"] = Field(
         "refuse",
-        description="Model files that can run code when they are loaded (pickle, archives): refuse them, or keep them "
-        "in quarantine, where nothing ever loads them.",
+        description="Model files that can run code when they are loaded (pickle, archives), as a model is registered: "
+        "refuse them, or keep them in quarantine, where nothing ever loads them. Uploads alone are bytes of any kind.",
     )
     backup_url: str = Field(
         "", description="Where backups lie: file://, s3://, gs:// or az://; empty: none are made. Not inside the home."

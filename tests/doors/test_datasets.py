@@ -169,6 +169,7 @@ def test_dat_13_the_command_line_appends_deletes_restores_tags_and_compares(
     versions = run("versions", "changed")
     assert [each["change"] for each in versions] == ["compact", "restore", "delete", "append", "import"]
     assert [each["tags"] for each in versions] == [[], [], [], ["gold"], []]
+    assert [each["current"] for each in versions] == [True, False, False, False, False]
     assert run("diff", "changed:gold")["added"] == 0
     assert len(run("rows", f"changed@{versions[-1]['createdAt']}", "--limit", "100")) == 40
     for words in (("diff", "changed", "other"), ("restore", "changed"), ("tag", "changed", "7"), ("compact", "none")):
@@ -183,8 +184,13 @@ def test_dat_09_a_select_is_answered_by_the_sdk_and_the_command_line(
     assert ([column.name for column in found.columns], found.rows) == (["n", "max(line)"], [[40, 40]])
     code, shown, _ = tunery("datasets", "query", 'from "counted-rows:1"', "--limit", "3")
     assert (code, len(shown["rows"]), shown["truncated"]) == (0, 3, True)
-    code, _, error = tunery("datasets", "query", "drop table x")
-    assert (code, "one SELECT" in error) == (2, True)
+    for sql, words in (
+        ("drop table x", "one SELECT"),
+        ("selec 1", "did you mean 'select'?"),
+        ("select * from counted-rows:1", 'quote what is no plain word: "counted-rows:1"'),
+    ):
+        code, _, error = tunery("datasets", "query", sql)
+        assert (code, words in error) == (2, True), error
 
 
 def test_exports_are_files_or_a_delta_table_and_are_audited(

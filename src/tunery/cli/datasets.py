@@ -191,11 +191,16 @@ def versions(dataset: Name) -> Output:
     with Client() as client:
         found = plain(client.datasets.versions(dataset))
     names = {one["id"]: one["reference"] for one in found}
-    rows = [one | {"successor": names.get(one["successorId"])} for one in found]
+    rows = [
+        one
+        | {"successor": names.get(one["successorId"])}
+        | {"called": one["reference"].partition(":")[0] if one["current"] else ""}
+        for one in found
+    ]
     successor = ["successor"] if any(one["successor"] for one in rows) else []
     aside = ["quarantined"] if any(one["quarantined"] for one in rows) else []
-    columns = ("reference", "change", "parent", "status", *successor, "tags", "rows", *aside, "digest", "createdAt")
-    return Output(found, table(rows, *columns).shown)
+    columns = ["reference", "called", "change", "parent", "status", *successor, "tags", "rows", *aside]
+    return Output(found, table(rows, *columns, "digest", "createdAt").shown)
 
 
 @noun.command("delete-rows", example="tunery datasets delete-rows addresses 4f1c... 77ab...")

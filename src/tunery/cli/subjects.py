@@ -19,6 +19,10 @@ noun = Noun("subjects", "Persons in the data: what saw their rows, and how these
 Identifier = Annotated[
     str, typer.Argument(metavar="IDENTIFIER", help="An e-mail address, a number, or what a subject column holds.")
 ]
+_UNSEEN = (
+    "no row of any dataset has it as an identifier; names in texts, and columns that --subject-column did not name, "
+    "are not looked at: `tunery datasets query` finds them"
+)
 Erasure = Annotated[str, typer.Argument(metavar="ERASURE", help="Id of the erasure.")]
 
 
@@ -27,10 +31,10 @@ def trace(identifier: Identifier) -> Output:
     """Show everything that saw a person's rows."""
     with Client() as client:
         found = client.subjects.trace(identifier)
-    rows = table(found.rows, "dataset", "rowId", "split", "versions", empty="no row of any dataset names this person")
+    rows = table(found.rows, "dataset", "rowId", "split", "versions", empty=_UNSEEN)
     seen = table(found.seen_by, "kind", "name", "saw", "by", "at", empty="nothing saw such a row")
     sources = [{"source": digest, "lines": lines} for digest, lines in found.sources.items()]
-    lines = table(sources, "source", "lines", empty="no source file names this person")
+    lines = table(sources, "source", "lines", empty="no line of a source file has it either")
     notes = [f"It has rows without a subject index, of which nothing is known: {name}" for name in found.not_indexed]
     parts = [part.shown for part in (seen, lines) if part.shown is not None]
     return Output(plain(found), rows.shown, [*parts, *notes])

@@ -14,9 +14,9 @@ _PURPOSE = "row_names"
 
 
 def names_of(ground: Ground, tenant_id: str, row_ids: Iterable[str]) -> dict[str, Any]:
-    """Return the names of rows, each once, and the version of the key, as a job's payload has them."""
+    """Return the names of rows, each once and in order, and the version of the key, as a job's payload has them."""
     key = ground.blobs.keyring.secrets.newest(tenant_id, _PURPOSE).version
-    return {"rows": sorted({*map(namer(ground, tenant_id, key), row_ids)}), "key": key}
+    return {"rows": [*dict.fromkeys(map(namer(ground, tenant_id, key), row_ids))], "key": key}
 
 
 def namer(ground: Ground, tenant_id: str, key: int) -> Callable[[str], str]:

@@ -77,6 +77,11 @@ class DatasetVersion(Identified, TenantOwned, Base):
         """``name:version``."""
         return f"{self.dataset.name}:{self.version}"
 
+    @property
+    def current(self) -> bool:
+        """Whether the dataset's name alone means it."""
+        return self.version == self.dataset.current_version
+
 
 class DatasetFile(Identified, TenantOwned, Base):
     """A Parquet file of rows in the store, made by one change and shared by the versions that follow it.

@@ -107,6 +107,7 @@ class DatasetVersionView(Camel):
     version: int
     digest: str = Field(description="SHA-256 over the sorted pairs of row id and row hash.")
     status: str = Field(description="ready or erased.")
+    current: bool = Field(description="Whether the dataset's name alone means it.")
     successor_id: str | None = Field(description="The version that follows an erased one.")
     tags: list[str] = Field(description="Names that were given to it.")
     shape: str = Field(description="chat, completion, preference, prompt, classification, text or table.")

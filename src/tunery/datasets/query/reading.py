@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import threading
 import time
@@ -27,6 +28,7 @@ _ANSWER_BYTES = 8 << 20
 _BESIDE_BYTES = 3 << 30
 """Address space for the interpreter and the libraries, beside what the query may take."""
 _MOST_COLUMNS = 1000
+_TABLES = re.compile(r"\b(?:from|join)\s+([a-z0-9][a-z0-9._-]*(?::[a-z0-9._-]+)?)", re.I)
 _OWN = ("row_id", "split", "line")
 _NUMBERS = {"BIGINT", "UBIGINT", "DOUBLE"}
 _HAS_LONG = "select 1 from {} where regexp_matches(row, '[^0-9.][0-9]{{16}}') limit 1"
@@ -79,9 +81,14 @@ def tables_of(database: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
     """Return the names of the tables that a SELECT reads. Raises: InvalidInput: it is none, or several."""
     import duckdb
 
-    statements = database.extract_statements(sql)
+    try:
+        statements = database.extract_statements(sql)
+    except duckdb.ParserException as fault:
+        odd = [name for name in _TABLES.findall(sql) if not name.replace("_", "a").isalnum()]
+        hint = f'\nquote what is no plain word: "{odd[0]}"' if odd else ""
+        raise InvalidInput(f"the query was refused: {str(fault)[:1000]}{hint}") from fault
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise InvalidInput("a query is one SELECT: it reads, and changes nothing")
+        raise InvalidInput("a query is one SELECT, which reads and changes nothing")
     return sorted(database.get_table_names(sql))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import time
@@ -21,7 +22,8 @@ __all__ = ["run_query"]
 
 ENTRIES.register("datasets.query")("tunery.datasets.query.reading:read")
 
-_READS = re.compile(r"\s*(?:\(|--|/\*|(?:select|with|from|values|describe|summarize|show|pivot|unpivot)\b)", re.I)
+_BEGINNINGS = ("select", "with", "from", "values", "describe", "summarize", "show", "pivot", "unpivot")
+_READS = re.compile(rf"\s*(?:\(|--|/\*|(?:{'|'.join(_BEGINNINGS)})\b)", re.I)
 _GRACE_SECONDS = 5.0
 
 
@@ -44,7 +46,10 @@ def run_query(
         Exhausted: it took more time or memory than the settings allow. Cancelled: ``cancelled`` said so.
     """
     if not _READS.match(wish.sql):
-        raise InvalidInput("a query is one SELECT: it reads, and changes nothing")
+        first = (wish.sql.split() or [""])[0][:40]
+        near = difflib.get_close_matches(first.lower(), _BEGINNINGS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InvalidInput(f"a query is one SELECT, which reads and changes nothing; none begins with {first!r}{hint}")
     settings, named, deadline = ground.settings, dict[str, str](), float("inf")
     with scratch_folder(settings, "query") as scratch:
 

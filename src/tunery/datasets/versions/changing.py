@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tunery.platform.jobs import JobContext
 __all__ = ["compact_dataset", "delete_rows", "restore_version"]
 
 _SMALL_BYTES = 64 << 20
+_TOLD = 20
 
 Make = Callable[[list[DatasetFile], Path], list[DatasetFile]]
 
@@ -41,18 +43,26 @@ def delete_rows(
     Raises:
         NotFound: One of them is not in the newest version. InvalidInput: none would be left.
     """
-    wanted = {*rows}
+    wanted = [*dict.fromkeys(rows)]
 
     def make(files: list[DatasetFile], scratch: Path) -> list[DatasetFile]:
         ids = (
             batch["row_id"].to_pylist() for batch in batches_of(context.ground, context.tenant_id, files, ["row_id"])
         )
-        held = {row_id for some in ids for row_id in some if named(row_id) in wanted}
-        if missing := len(wanted) - len(held):
+        held, sought = dict[str, str](), {*wanted}
+        for row_id in chain.from_iterable(ids):
+            if (called := named(row_id)) in sought:
+                held[row_id] = called
+        sought.difference_update(held.values())
+        if sought:
+            # By their places: an id may be a person's number, and what a job says is kept.
+            places = [str(place) for place, called in enumerate(wanted, 1) if called in sought]
+            shown = ", ".join(places[:_TOLD]) + (", ..." if places[_TOLD:] else "")
             raise NotFound(
-                f"the newest version of {name} lacks {missing} of the {len(wanted)} rows; nothing was deleted"
+                f"the newest version of {name} lacks {len(places)} of the {len(wanted)} rows, by their place among "
+                f"those that were named: {shown}; nothing was deleted"
             )
-        left, _ = without_rows(context.ground, context.tenant_id, files[0].dataset_id, files, held, scratch)
+        left, _ = without_rows(context.ground, context.tenant_id, files[0].dataset_id, files, {*held}, scratch)
         if not left:
             raise InvalidInput("these are all rows of the dataset; a version has at least one")
         return left
