@@ -52,6 +52,7 @@ from tunery.subjects.evidence import erasures_of
 from tunery.subjects.jobs import erase_subject
 from tunery.subjects.operations import decide, get_erasure, start_erasure
 from tunery.subjects.schemas import Decision, EraseWish, Trace
+from tunery.subjects.tables import Erasure
 from tunery.training.consumed import consumed_bits, pack_bits
 from tunery.training.operations import create_run
 from tunery.training.runs import _keep
@@ -280,6 +281,21 @@ def test_a_source_that_something_else_needs_stays_and_the_erasure_says_so(ground
     with ground.database.session(actor.tenant_id, read_only=True) as session:
         [found] = erasures_of(session, resolve_version(session, "things"))
     assert (found["status"], [*found["spared"]], found["foundAgain"]) == ("certified", [source], 0)
+
+
+def test_the_hubs_cache_keeps_nothing_of_a_source_that_names_the_person(ground: Ground, actor: Actor) -> None:
+    """Of the rows fetched from the Hub its client keeps a copy, in a cache of the tenant's."""
+    for name in ("rows", "others"):
+        wish = wish_for(ground, actor, people(10 if name == "rows" else 3), name, **WHOLE)
+        wish = wish.model_copy(update={"url": f"hf://datasets/org/{name}@{'0' * 40}"})
+        execute_import(context_of(ground, actor), wish, {"commit": "0" * 40})
+    cache = ground.settings.folder("cache", "hub", actor.tenant_id) / "hub"
+    for name in ("rows", "others"):
+        (cache / f"datasets--org--{name}" / "blobs").mkdir(parents=True)
+    erased(ground, actor, "p3@example.com")
+    assert [path.name for path in cache.iterdir()] == ["datasets--org--others"]
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        assert session.scalars(sa.select(Erasure)).one().reached["hubCaches"] == ["org/rows"]
 
 
 def test_who_is_in_no_dataset_is_erased_without_a_trace_but_stays_out(ground: Ground, actor: Actor) -> None:

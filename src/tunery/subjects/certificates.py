@@ -24,7 +24,7 @@ _NOT_REACHED = [
     "Copies that people took before (under reached.copies): tell them, they are named with the time.",
     "Models on hold (under reached.models): their weights are as they were until a person decides.",
     "Names and whatever the detectors do not find: rows are found by the identifiers in them alone.",
-    "Rows that came with a pseudonym or a hash in the place of the identifier, such as an export that was imported again.",
+    "Rows that came with a pseudonym or a hash in place of the identifier, such as an export that was imported again.",
     "Bytes of imports and changes that were given up, until the store collects them.",
     "Rows that no import looked at for people (under notIndexed, versions that hold any).",
     "Models whose files somebody brought by hand: where they came from is not known here.",
@@ -33,6 +33,7 @@ _NOT_REACHED = [
     "Masked samples and ids of a few rows, in the records of sanitising steps and in reports; names of columns.",
     "Answers that are kept for a while so that a call can be repeated (TUNERY_IDEMPOTENCY_SECONDS).",
     "Working folders on other machines of runs and imports that were not finished.",
+    "What the Hub's client keeps on other machines, as chunks (HF_XET_CACHE), or of what was fetched and not imported.",
 ]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tunery.datasets.sources.hub import clear_hub_cache
+from tunery.datasets.tables import DatasetVersion
 from tunery.errors import NotFound
 from tunery.evaluation.runs import clear_evaluation
 from tunery.evaluation.tables import Evaluation
@@ -38,7 +40,8 @@ def erase_subject(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
             context.check_cancelled()
             erasure = decide_erasure(context, entries, payload["forgotten"], payload["reason"])
             _clear_folders(context, erasure)
-            _note(context, _destroy(context, erasure.doomed))
+            cached = clear_hub_cache(context.ground, context.tenant_id, _sources(context, erasure))
+            _note(context, _destroy(context, erasure.doomed), cached)
             if not (left := _left(context, entries)):
                 break
         standing = certify(context, context.job_id, left)
@@ -50,7 +53,19 @@ def erase_subject(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _note(context: JobContext, destroyed: Destroyed) -> None:
+def _sources(context: JobContext, erasure: Erasure) -> list[dict[str, Any]]:
+    """Return the sources that named the person, and those of the versions that held the rows."""
+    versions, digests = {one["version"] for one in erasure.reached["versions"]}, {*erasure.reached["sources"]}
+    with context.ground.database.session(context.tenant_id, read_only=True) as session:
+        return [
+            source
+            for row in session.scalars(sa.select(DatasetVersion))
+            for source in row.provenance.get("sources", [])
+            if row.reference in versions or source["digest"] in digests
+        ]
+
+
+def _note(context: JobContext, destroyed: Destroyed, cached: list[str]) -> None:
     """Write down what was destroyed; what an attempt before a crash destroyed is told by what is not there any more."""
     with context.session() as session:
         erasure = session.get_one(Erasure, context.job_id)
@@ -61,7 +76,8 @@ def _note(context: JobContext, destroyed: Destroyed) -> None:
             "lost": sorted({*before["lost"], *destroyed.lost}),
             "spared": destroyed.spared,
         }
-        erasure.reached = erasure.reached | {"destruction": destruction}
+        caches = sorted({*erasure.reached.get("hubCaches", []), *cached})
+        erasure.reached = erasure.reached | {"destruction": destruction, "hubCaches": caches}
         erasure.status = "destroyed"
 
 

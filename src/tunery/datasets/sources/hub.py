@@ -71,7 +71,7 @@ def clear_hub_cache(ground: Ground, tenant_id: str, sources: Iterable[Mapping[st
     Returns:
         The names of these repositories.
     """
-    fetched = (source for source in sources if "commit" in source["details"])
+    fetched = (source for source in sources if "commit" in source.get("details", {}))
     urls = (str(source["url"]) for source in fetched)
     names = sorted({url.removeprefix(HUB_ADDRESS).partition("@")[0] for url in urls if url.startswith(HUB_ADDRESS)})
     for name in names:

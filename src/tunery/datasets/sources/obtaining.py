@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from tunery.datasets.formats import guess_format
 from tunery.datasets.sources import Errand, HubSource, SourceFile, UrlSource
-from tunery.datasets.sources.hub import fetch_from_hub, pin_source
+from tunery.datasets.sources.hub import HUB_ADDRESS, fetch_from_hub, pin_source
 from tunery.errors import FormatInvalid
 from tunery.platform.fetching import FetchLimits, fetch_file
 from tunery.platform.housekeeping import scratch_folder
@@ -50,7 +50,7 @@ def _from_hub(context: Errand, source: HubSource, scratch: Path) -> SourceFile:
     return SourceFile(
         digest=blob.digest,
         file_name=found["file_name"],
-        url=f"hf://datasets/{pinned.path}@{pinned.revision}",
+        url=f"{HUB_ADDRESS}{pinned.path}@{pinned.revision}",
         license=found["license"],
         details={name: found[name] for name in ("config", "split", "files")} | {"commit": pinned.revision},
     )
