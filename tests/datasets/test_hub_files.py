@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tunery.datasets.formats import IMPORTERS, Malformed, Record
+from tunery.datasets.schemas import ImportOptions
+from tunery.datasets.sources import SourceFile
 from tunery.datasets.sources.hub_files import choose_files, read_card
-from tunery.errors import FormatInvalid, NotFound
+from tunery.datasets.sources.joining import join_files
+from tunery.errors import FormatInvalid, NotFound, RowInvalid
 
+READING: dict[str, Any] = {"format_name": None, "max_row_bytes": 1000, "cancelled": lambda: False}
 CARD = """\
 ---
 license: mit
@@ -99,3 +105,30 @@ def test_a_card_that_names_data_elsewhere_is_refused(path: str) -> None:
 def test_a_card_that_cannot_be_read_says_nothing() -> None:
     assert read_card("---\na: &x [1]\nb: *x\n---\n") == read_card("# no head") == read_card("") == {}
     assert choose_files(["a.csv"], {"configs": ["x", 7, {"config_name": "y"}]}, None, None)[2] == ["a.csv"]
+
+
+def test_several_files_are_one_in_their_encoding_and_what_is_no_row_is_set_aside_by_its_file(tmp_path: Path) -> None:
+    files = {"train-0.csv": "text,label\ncafé,x\nbad row\n", "train-1.csv": "text,label\nnaïve,y\n"}
+    paths = [tmp_path / name for name in files]
+    for path, text in zip(paths, files.values(), strict=True):
+        path.write_bytes(text.encode("cp1252"))
+    joined = tmp_path / "train.jsonl"
+    join_files(paths, joined, encoding="cp1252", on_error="quarantine", **READING)
+    with joined.open("rb") as file:
+        first, bad, second = IMPORTERS.get("jsonl")(file, 1000)
+    assert (first, second) == (
+        Record(1, {"text": "café", "label": "x"}),
+        Record(3, {"text": "naïve", "label": "y"}),
+    )
+    assert isinstance(bad, Malformed)
+    assert "train-0.csv, line 3: " in bad.text
+    assert "bad row" in bad.text
+    with pytest.raises(RowInvalid, match=r"train-0\.csv, line 3: .*--on-error quarantine"):
+        join_files(paths, joined, encoding="cp1252", on_error="stop", **READING)
+
+
+def test_what_was_declared_of_several_files_is_not_said_of_the_one_they_became() -> None:
+    declared = ImportOptions(format="csv", encoding="cp1252", key="id")
+    told = ("0" * 64, "train.jsonl", "hf://datasets/org/rows@0", None, {})
+    assert SourceFile(*told, joined=True).read_with(declared) == ImportOptions(key="id")
+    assert SourceFile(*told).read_with(declared) == declared

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from tests.registry.hub_server import HubServer, hub_server
 from tunery.datasets.jobs import fetch_dataset
 from tunery.datasets.operations import resolve_version
+from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.sources import HubSource, Source, UrlSource
 from tunery.datasets.sources.obtaining import obtain_source
 from tunery.errors import FormatInvalid, NotFound, SourceLimit, UrlNotAllowed
@@ -80,7 +81,7 @@ def test_a_split_of_a_hub_dataset_becomes_one_file_in_the_store(
         },
     ).branches["main"]
     job = context()
-    found = obtain_source(job, HubSource(path="org/talk"))
+    found = obtain_source(job, HubSource(path="org/talk"), ImportOptions())
     lines = content(job, found.digest, tmp_path).splitlines()
     assert [json.loads(line) for line in lines] == ROWS
     assert (found.file_name, found.license, found.url) == (
@@ -90,7 +91,7 @@ def test_a_split_of_a_hub_dataset_becomes_one_file_in_the_store(
     )
     assert found.details["files"] == ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"]
     assert [hub.got(name) for name in ("talk.py", "weights.bin", "test.jsonl")] == [0, 0, 0]
-    test = obtain_source(context(), HubSource(path="org/talk", revision=commit, split="test"))
+    test = obtain_source(context(), HubSource(path="org/talk", revision=commit, split="test"), ImportOptions())
     assert content(job, test.digest, tmp_path) == json.dumps(ROWS[0]).encode() + b"\n"
 
 
@@ -98,20 +99,20 @@ def test_what_the_hub_has_not_is_said(hub: HubServer, context: Callable[[], JobC
     """S51: a script alone is refused and not even fetched."""
     hub.add("datasets/org/scripted", scripted__py=b"import os", dataset_infos__json=b"{}")
     with pytest.raises(FormatInvalid, match="made by a script"):
-        obtain_source(context(), HubSource(path="org/scripted"))
+        obtain_source(context(), HubSource(path="org/scripted"), ImportOptions())
     assert hub.got("scripted.py") == 0
     with pytest.raises(NotFound, match="has no dataset 'org/none'"):
-        obtain_source(context(), HubSource(path="org/none"))
+        obtain_source(context(), HubSource(path="org/none"), ImportOptions())
 
 
 def test_offline_the_cache_serves(
     hub: HubServer, context: Callable[[], JobContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add("datasets/org/rows", rows__csv=b"text\na\n")
-    first = obtain_source(context(), HubSource(path="org/rows"))
+    first = obtain_source(context(), HubSource(path="org/rows"), ImportOptions())
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     asked = len(hub.asked)
-    assert obtain_source(context(), HubSource(path="org/rows")).digest == first.digest
+    assert obtain_source(context(), HubSource(path="org/rows"), ImportOptions()).digest == first.digest
     assert len(hub.asked) == asked
 
 
@@ -139,18 +140,18 @@ def web(tmp_path: Path) -> Iterator[str]:
 def test_a_web_address_becomes_a_file_in_the_store(web: str, context: Callable[[], JobContext], tmp_path: Path) -> None:
     job = context()
     with pytest.raises(UrlNotAllowed, match="TUNERY_SOURCE_HOSTS"):
-        obtain_source(job, UrlSource(path=f"{web}/rows.jsonl"))
+        obtain_source(job, UrlSource(path=f"{web}/rows.jsonl"), ImportOptions())
     allowed = job.ground.settings.model_copy(update={"source_hosts": ["localhost"]})
     job.ground = replace(job.ground, settings=allowed)
-    found = obtain_source(job, UrlSource(path=f"{web}/rows.jsonl"))
+    found = obtain_source(job, UrlSource(path=f"{web}/rows.jsonl"), ImportOptions())
     assert content(job, found.digest, tmp_path) == b'{"text": "a"}\n'
     assert (found.file_name, found.url) == ("rows.jsonl", f"{web}/rows.jsonl")
     with pytest.raises(FormatInvalid, match="cannot be told"):
-        obtain_source(job, UrlSource(path=f"{web}/rows"))
-    assert obtain_source(job, UrlSource(path=f"{web}/rows"), format_known=True).digest == found.digest
+        obtain_source(job, UrlSource(path=f"{web}/rows"), ImportOptions())
+    assert obtain_source(job, UrlSource(path=f"{web}/rows"), ImportOptions(format="jsonl")).digest == found.digest
     job.ground = replace(job.ground, settings=allowed.model_copy(update={"max_upload_bytes": 5}))
     with pytest.raises(SourceLimit, match="larger than 5 bytes"):
-        obtain_source(job, UrlSource(path=f"{web}/rows.jsonl"))
+        obtain_source(job, UrlSource(path=f"{web}/rows.jsonl"), ImportOptions())
 
 
 def test_what_was_fetched_is_imported_with_its_address_in_the_record(

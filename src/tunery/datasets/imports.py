@@ -79,8 +79,9 @@ def execute_fetch(context: JobContext, wish: DatasetFetch, *, any_standing: bool
 
     Raises: as ``obtain_source`` and ``execute_import``.
     """
-    found = obtain_source(context, wish.source, format_known=wish.options.format is not None)
-    said = {name: getattr(wish, name) for name in ("name", "options", "mode", *Account.model_fields)}
+    found = obtain_source(context, wish.source, wish.options)
+    said = {name: getattr(wish, name) for name in ("name", "mode", *Account.model_fields)}
+    said["options"] = found.read_with(wish.options)
     said["license"] = wish.license or license_of_card(found.license)
     said["source_type"] = wish.source_type or wish.source.source
     file = DatasetImport(**said, file_digest=found.digest, file_name=found.file_name, url=found.url)

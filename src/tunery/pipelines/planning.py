@@ -130,8 +130,8 @@ def _built(ground: Ground, actor: Actor, recipe: Recipe, wish: PipelineStart, sc
     options = section.import_options(recipe.sanitize, recipe.seed)
     digest, file_name = str(wish.inputs.get(section.path)), section.file_name
     if (source := section.elsewhere) is not None:
-        found = obtain_source(_Asked(ground, actor.tenant_id), source, format_known=options.format is not None)
-        digest, file_name = found.digest, found.file_name
+        found = obtain_source(_Asked(ground, actor.tenant_id), source, options)
+        digest, file_name, options = found.digest, found.file_name, found.read_with(options)
     ground.blobs.checkout(actor.tenant_id, digest, scratch / "source")
     return build_rows(
         scratch / "source",

@@ -12,6 +12,7 @@ from tunery.kit.references import HUB_ID
 from tunery.platform.fetching import check_url
 
 if TYPE_CHECKING:
+    from tunery.datasets.schemas import ImportOptions
     from tunery.platform.ground import Ground
 
 __all__ = ["Errand", "HubSource", "Source", "SourceFile", "UrlSource"]
@@ -74,6 +75,7 @@ class SourceFile:
         url: Where it came from, with what pins it.
         license: The licence that the source names, if it does.
         details: What the provenance record keeps besides: files, commit, media type.
+        joined: Whether it was made of several, and so is JSON lines in UTF-8, whatever these are.
     """
 
     digest: str
@@ -81,6 +83,11 @@ class SourceFile:
     url: str
     license: str | None
     details: dict[str, Any]
+    joined: bool = False
+
+    def read_with(self, options: ImportOptions) -> ImportOptions:
+        """Return how the rows of this file are read."""
+        return options.model_copy(update={"format": None, "encoding": None}) if self.joined else options
 
 
 class Errand(Protocol):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import glob
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tunery.datasets.formats import IMPORTERS, Malformed, Record, guess_format
+from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.sources import Errand, HubSource
 from tunery.datasets.sources.hub_files import choose_files, read_card
-from tunery.errors import Cancelled, RowInvalid, SourceLimit, Unavailable
+from tunery.datasets.sources.joining import join_files
+from tunery.errors import SourceLimit, Unavailable
 from tunery.identity.hub_access import hub_environment
-from tunery.kit.digests import canonical_json
 from tunery.kit.extras import require
 from tunery.platform.compute import ENTRIES
 from tunery.platform.ground import Ground
@@ -34,12 +34,13 @@ def pin_source(ground: Ground, tenant_id: str, source: HubSource) -> HubSource:
     return source.model_copy(update={"revision": pinned.partition("@")[2]})
 
 
-def fetch_from_hub(context: Errand, source: HubSource, out_dir: Path) -> dict[str, Any]:
+def fetch_from_hub(context: Errand, source: HubSource, options: ImportOptions, out_dir: Path) -> dict[str, Any]:
     """Fetch the files of a pinned source; return the name of the one file in the folder, and where it came from.
 
     Raises:
         NotFound: No such repository, revision, configuration or split. FormatInvalid: it has no data files, only a
-            script. SourceLimit: too large. Refused, Unavailable, DigestMismatch, Cancelled: as the Hub's client says.
+            script. RowInvalid: one of several files has what is no row. SourceLimit: too large. Refused, Unavailable,
+            DigestMismatch, Cancelled: as the Hub's client says.
     """
     order = {
         "repository": source.path,
@@ -48,7 +49,12 @@ def fetch_from_hub(context: Errand, source: HubSource, out_dir: Path) -> dict[st
         "split": source.split,
         "out_dir": str(out_dir),
         "max_bytes": context.ground.settings.max_upload_bytes,
-        "max_row_bytes": context.ground.settings.max_row_bytes,
+        "reading": {
+            "format_name": options.format,
+            "encoding": options.encoding,
+            "on_error": options.on_error,
+            "max_row_bytes": context.ground.settings.max_row_bytes,
+        },
     }
     return run_hub_client(
         "datasets.fetch_split",
@@ -98,7 +104,7 @@ def fetch_split(
     out_dir = Path(order["out_dir"])
     out_dir.mkdir(parents=True)
     stem = "-".join(part for part in (repository.partition("/")[2], config, split) if part != "default")
-    file_name = _one_file([snapshot / name for name in names], out_dir, stem, order["max_row_bytes"], cancelled)
+    file_name = _one_file([snapshot / name for name in names], out_dir, stem, order["reading"], cancelled)
     license_named = head.get("license")
     return {
         "file_name": file_name,
@@ -148,30 +154,13 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")[:1_000_000] if path.is_file() else ""
 
 
-def _one_file(paths: list[Path], out_dir: Path, stem: str, max_row_bytes: int, cancelled: Callable[[], bool]) -> str:
+def _one_file(
+    paths: list[Path], out_dir: Path, stem: str, reading: dict[str, Any], cancelled: Callable[[], bool]
+) -> str:
     """Make one file of several in order: a single one as it is, else JSON lines. Return its name."""
     if len(paths) == 1:
         name = stem + PurePosixPath(paths[0].name).suffix.lower()
         place_file(paths[0].resolve(), out_dir / name)
         return name
-    with (out_dir / f"{stem}.jsonl").open("wb") as file:
-        for path in paths:
-            for line in _lines(path, max_row_bytes):
-                if cancelled():
-                    raise Cancelled
-                file.write(line)
+    join_files(paths, out_dir / f"{stem}.jsonl", cancelled=cancelled, **reading)
     return f"{stem}.jsonl"
-
-
-def _lines(path: Path, max_row_bytes: int) -> Iterator[bytes]:
-    kind = guess_format(path.name)
-    with path.open("rb") as file:
-        if kind == "jsonl":  # a line that is no row stays, for the import to set aside
-            for line in file:
-                yield line if line.endswith(b"\n") else line + b"\n"
-            return
-        for found in IMPORTERS.get(kind)(file, max_row_bytes):
-            if isinstance(found, Malformed):
-                raise RowInvalid(f"{path.name}, row {found.line}: {found.reason}", line=found.line, reason=found.reason)
-            if isinstance(found, Record):
-                yield canonical_json(found.values) + b"\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from tunery.datasets.formats import guess_format
+from tunery.datasets.schemas import ImportOptions
 from tunery.datasets.sources import Errand, HubSource, SourceFile, UrlSource
 from tunery.datasets.sources.hub import HUB_ADDRESS, fetch_from_hub, pin_source
 from tunery.errors import FormatInvalid
@@ -26,26 +27,28 @@ _ENDINGS = {
 """Endings by media type, for an address whose own ending tells nothing."""
 
 
-def obtain_source(context: Errand, source: HubSource | UrlSource, *, format_known: bool = False) -> SourceFile:
+def obtain_source(context: Errand, source: HubSource | UrlSource, options: ImportOptions) -> SourceFile:
     """Fetch a source and put it into the tenant's store.
 
     Args:
         context: Whose errand it is.
         source: What to fetch; a revision that is a branch is pinned to its commit.
-        format_known: Whether the format is declared, so that the file's name need not tell it.
+        options: How its rows are read: a declared format need not be told by the file's name, and several files are
+            read to be made one.
 
     Raises:
-        UrlNotAllowed, SourceLimit, NotFound, Refused, Unavailable, FormatInvalid, Cancelled: nothing is kept.
+        UrlNotAllowed, SourceLimit, NotFound, Refused, Unavailable, FormatInvalid, RowInvalid, Cancelled: nothing is
+            kept.
     """
     with scratch_folder(context.ground.settings, "source") as scratch:
         if isinstance(source, HubSource):
-            return _from_hub(context, source, scratch)
-        return _from_url(context, source, scratch / "source", format_known)
+            return _from_hub(context, source, options, scratch)
+        return _from_url(context, source, scratch / "source", options.format is not None)
 
 
-def _from_hub(context: Errand, source: HubSource, scratch: Path) -> SourceFile:
+def _from_hub(context: Errand, source: HubSource, options: ImportOptions, scratch: Path) -> SourceFile:
     pinned = pin_source(context.ground, context.tenant_id, source)
-    found = fetch_from_hub(context, pinned, scratch / "out")
+    found = fetch_from_hub(context, pinned, options, scratch / "out")
     blob = context.ground.blobs.put(context.tenant_id, scratch / "out" / found["file_name"])
     return SourceFile(
         digest=blob.digest,
@@ -53,6 +56,7 @@ def _from_hub(context: Errand, source: HubSource, scratch: Path) -> SourceFile:
         url=f"{HUB_ADDRESS}{pinned.path}@{pinned.revision}",
         license=found["license"],
         details={name: found[name] for name in ("config", "split", "files")} | {"commit": pinned.revision},
+        joined=len(found["files"]) > 1,
     )
 
 
