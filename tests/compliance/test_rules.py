@@ -88,6 +88,34 @@ def test_what_only_looks_like_a_form_is_not(value: str) -> None:
     assert not {"AGE_90", "DATE", "STREET", "ZIP", "ZIP3", "RECORD_NUMBER"} & set(scan.counts), scan.counts
 
 
+@pytest.mark.parametrize(
+    ("values", "rule", "status"),
+    [
+        ({"age": 93}, "SH-C", "fail"),
+        ({"meta": [{"age": 93.0}]}, "SH-C", "fail"),
+        ({"admitted": 20240305}, "SH-C", "review"),
+        ({"text": "admitted March 5, discharged 3/12"}, "SH-C", "review"),
+        ({"age": 9}, "GDPR-8-CHILD", "review"),
+        ({"lat": 52.5200066, "lon": 13.404954}, "CCPA-SENS", "fail"),
+        ({"coordinates": [13.404954, 52.5200066]}, "SH-B", "fail"),
+        ({"zip": 94110}, "SH-B", "fail"),
+    ],
+)
+def test_numbers_count_by_the_name_of_their_field(values: dict[str, Any], rule: str, status: str) -> None:
+    found = told(rule, case_of([{"text": "x"} | values]))
+    assert (found.status, bool(found.evidence["counts"])) == (status, True), found
+
+
+@pytest.mark.parametrize("values", [{"n": 93}, {"n": "93"}, {"n": {"m": [0.5]}}, {"n": -7.25}])
+def test_what_columns_of_numbers_hold_a_person_has_to_say(values: dict[str, Any]) -> None:
+    for rule in ("SH-C", "CCPA-SENS", "GDPR-8-CHILD"):
+        found = told(rule, case_of([{"text": "x"} | values]))
+        assert (found.status, found.evidence["columns_of_numbers"]) == ("review", ["n"])
+        assert found.next[0].startswith("tunery compliance attest")
+        assert told(rule, case_of([{"text": "x"} | values], attested={rule: "pages of a book"})).status == "pass"
+        assert told(rule, case_of([{"text": "93", "n": "x93", "yes": True}])).status == "pass"
+
+
 def test_places_that_have_a_form_fail_safe_harbor_and_names_are_for_a_person_to_decide() -> None:
     assert told("SH-B", case_of(text("12 Old Lamp Street"))).status == "fail"
     for rule in ("SH-A", "SH-B", "GDPR-PII-NAMES"):

@@ -66,6 +66,9 @@ _FORMS: tuple[tuple[str, str], ...] = (
      r"[0-9]{2}))(?![0-9])(?![-/.][0-9])"),
     ("DATE", rf"(?<![^\W_])(?:[0-9]{{1,2}}(?:st|nd|rd|th|\.)?(?: of)?[ -])?{_MONTH}\.?,?[ -](?:[0-9]{{1,2}}"
      rf"(?:st|nd|rd|th)?,? )?{_YEAR}(?![0-9])"),
+    ("DATE_LIKE", rf"(?<![^\W_]){_MONTH}\.? [0-9]{{1,2}}(?:st|nd|rd|th)?(?![0-9])|(?<![0-9])[0-9]{{1,2}}"
+     rf"(?:st|nd|rd|th|\.)?(?: of)?[ -]{_MONTH}(?![^\W_])|(?<![0-9./-])(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12][0-9]|3[01])"
+     rf"(?![0-9/])|(?<![0-9.-]){_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?![0-9.-])"),
     ("AGE_90", r"(?<![^\W_])(?:(?:aged?|alter)[\s:=]{1,3}(?:9[0-9]|1[01][0-9])(?![0-9])|(?:9[0-9]|1[01][0-9])[ -]"
      r"(?:years?|yrs?|jahre)[ -](?:old|of age|alt))"),
     ("AGE_CHILD", r"(?<![^\W_])(?:(?:aged?|alter)[\s:=]{1,3}(?:1[0-5]|[0-9])(?![0-9])|(?:1[0-5]|[0-9])[ -]"
@@ -78,7 +81,8 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("STREET", r"(?<![^\W_])[0-9]{1,5} (?:[^\W\d_]{1,20}\.? ){1,3}(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|"
      r"ln|drive|dr|court|ct|square|terrace)(?![^\W_])|(?<![^\W_])[^\W\d_]{2,30}(?:straße|strasse|str\.|weg|gasse|platz)"
      r" [0-9]{1,4}(?![0-9])|(?<![^\W_])[0-9]{1,4},? (?:rue|avenue|boulevard) [^\W\d_]{2,30}"),
-    ("COORDINATES", r"(?<![0-9.])-?[0-9]{1,2}\.[0-9]{3,12}, ?-?[0-9]{1,3}\.[0-9]{3,12}(?![0-9.])"),
+    ("COORDINATES", r"(?<![0-9.])-?[0-9]{1,2}\.[0-9]{3,12}, ?-?[0-9]{1,3}\.[0-9]{3,12}(?![0-9.])|"
+     r"(?<![^\W_])(?:lat|lon|lng|long|latitude|longitude|coordinates?)[\s:=]{1,3}-?[0-9]{1,3}\.[0-9]{3,17}(?![0-9.])"),
     ("RECORD_NUMBER", r"(?<![^\W_])(?:mrn|medical record|patient id|chart number|health plan|member id|beneficiary|"
      rf"policy|account|acct|certificate|driver'?s licen[cs]e|licen[cs]e|passport){_GAP}{_CODE}"),
     ("DEVICE_ID", rf"(?<![^\W_])(?:licen[cs]e plate|number plate|kennzeichen|serial|imei|udi|device id){_GAP}{_CODE}"),
@@ -97,7 +101,7 @@ class FormDetector:
     """Finds the forms above, in lower case."""
 
     name = "forms"
-    version = "1"
+    version = "2"
     kinds: tuple[str, ...] = tuple(sorted({kind for kind, _ in _FORMS}))
 
     def find(self, text: str) -> list[Finding]:

@@ -74,8 +74,8 @@ class Scan:
         rows: Rows with a finding, by kind.
         samples: By kind, a few: row, path and masked text.
         detectors: By name: version, kinds, measured numbers, rows looked at.
-        columns: By top-level column: rows that have it, different values (none: more than were counted), and whether
-            its values look like codes.
+        columns: By top-level column: rows that have it, different values (none: more than were counted), whether
+            its values look like codes, and whether there are numbers in it (those that a model learns from aside).
         duplicates: Rows that repeat an earlier one; none: not counted to the end.
         leaks: Held-out rows whose input stands in train, too; none: not counted to the end.
         named: Ids of some of these rows, by ``duplicates`` and ``leaks``, and of some with a finding, by its kind.

@@ -28,6 +28,7 @@ _MOST_HASHES = 5_000_000
 _MOST_DISTINCT = 100_000
 _CODE = re.compile(r"(?=.*[0-9])[0-9A-Za-z_.:/-]{6,64}")
 _CODE_ENTROPY = 2.5
+_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,40}(?:[.,][0-9]{1,40})?\s*")
 
 
 def detectors_for(formats: Mapping[str, str]) -> list[Detector]:
@@ -166,12 +167,14 @@ class _Column:
 
     def __init__(self) -> None:
         self._rows = self._codes = 0
+        self._numbers = False
         self._distinct: set[bytes] = set()
 
     def see(self, value: Any, *, counted: bool) -> None:
         if value in (None, ""):
             return
         self._rows += 1
+        self._numbers |= counted and not self._numbers and _holds_number(value)
         if not counted or isinstance(value, bool | float | dict | list) or len(self._distinct) >= _MOST_DISTINCT:
             return
         text = str(value)
@@ -182,7 +185,12 @@ class _Column:
         many = len(self._distinct) >= _MOST_DISTINCT
         unique = many or (self._rows > 1 and len(self._distinct) == self._rows)
         codes = self._codes > 1 and self._codes > 0.5 * min(self._rows, _MOST_DISTINCT)
-        return {"rows": self._rows, "distinct": None if many else len(self._distinct), "codes": unique and codes}
+        return {
+            "rows": self._rows,
+            "distinct": None if many else len(self._distinct),
+            "codes": unique and codes,
+            "numbers": self._numbers,
+        }
 
 
 def _lookers(detectors: Sequence[Detector]) -> list[Redactor]:
@@ -192,12 +200,20 @@ def _lookers(detectors: Sequence[Detector]) -> list[Redactor]:
     for detector in detectors:
         own = frozenset(detector.kinds) - taken
         taken |= own
-        lookers.append(Redactor([detector], {}, kinds=own))
+        lookers.append(Redactor([detector], {}, kinds=own, every_number=isinstance(detector, FormDetector)))
     return lookers
 
 
 def _about(detector: Detector, rows: int) -> dict[str, Any]:
     return {**detector_report(detector), "kinds": [*detector.kinds], "rows": rows}
+
+
+def _holds_number(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_number, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_number, value))
+    return not isinstance(value, bool) and (isinstance(value, int | float) or _NUMBER.fullmatch(str(value)) is not None)
 
 
 def _entropy(text: str) -> float:

@@ -8,8 +8,8 @@ from tunery.compliance.rules.finding import count, person
 __all__: list[str] = []
 
 count(
-    "CCPA-SENS", "CCPA", "Sensitive personal information: government ids, accounts, passwords, precise places", "A",
-    ("US_SSN", "US_ITIN", "CARD", "IBAN", "PASSWORD", "COORDINATES"),
+    "CCPA-SENS", "CCPA", "Sensitive personal information: government ids, accounts, passwords, precise places",
+    "A+H", ("US_SSN", "US_ITIN", "CARD", "IBAN", "PASSWORD", "COORDINATES"), numbers=True,
 )  # fmt: skip
 person(
     "CCPA-CLOCK", "CCPA", "Requests answered within 45 days",

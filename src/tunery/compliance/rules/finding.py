@@ -23,6 +23,7 @@ def count(
     found: Status = "fail",
     none: Status = "pass",
     review: Collection[str] = (),
+    numbers: bool = False,
     **further: Any,
 ) -> None:
     """Register a rule that counts findings.
@@ -36,6 +37,7 @@ def count(
         found: The outcome where some were found.
         none: The outcome where none were.
         review: Kinds that a person has to look at, whatever else is found.
+        numbers: Whether a column of numbers may hold it, which no detector can tell, so a person has to.
         further: Other attributes of the rule.
     """
 
@@ -49,6 +51,12 @@ def count(
             return Outcome(found, _told(hard), evidence, rid_lines(case, hard) if found == "fail" else ())
         if evidence["counts"]:
             return Outcome("review", _told(evidence["counts"]), evidence)
+        columns = sorted(name for name, column in case.scan.columns.items() if numbers and column["numbers"])
+        if columns:
+            reason = (
+                f"none found by these detectors, which cannot tell what the numbers in {', '.join(columns[:10])} are"
+            )
+            return Outcome("review", reason, evidence | {"columns_of_numbers": columns})
         return Outcome(none, "none found by these detectors", evidence)
 
     RULES.register(rule_id)(Rule(standard, title, who, check, needs_rows=True, **further))

@@ -23,7 +23,7 @@ count(
     "GDPR-9-SPECIAL", "GDPR", "Special categories: health, belief, union, sex life, biometrics", "A+H",
     ("SPECIAL_CATEGORY",), found="review",
 )  # fmt: skip
-count("GDPR-8-CHILD", "GDPR", "Mentions of children under 16", "A+H", ("AGE_CHILD",), found="review")
+count("GDPR-8-CHILD", "GDPR", "Mentions of children under 16", "A+H", ("AGE_CHILD",), found="review", numbers=True)
 person(
     "GDPR-6-BASIS", "GDPR", "Lawful basis of each source",
     f"a person has to say the basis ({', '.join(BASES)})", words=BASES,

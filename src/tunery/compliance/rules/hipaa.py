@@ -23,8 +23,10 @@ count(
     "SH-C",
     "HIPAA",
     "Dates finer than a year; ages of 90 and more",
-    "A",
+    "A+H",
     ("DATE", "DATE_OF_BIRTH", "AGE_90"),
+    review=("DATE_LIKE",),
+    numbers=True,
     instead=_ED,
 )
 count("SH-D/E/F", "HIPAA", "Telephone, fax, e-mail", "A", ("PHONE", "EMAIL"), instead=_ED)

@@ -42,6 +42,7 @@ class Redactor:
         kinds: Kinds that count; none: all.
         key: The tenant's key of 32 bytes; needed to hash and for pseudonyms.
         regions: Countries whose national telephone numbers are known, as ISO codes.
+        every_number: Whether small numbers and fractions are looked at, too.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Redactor:
         kinds: frozenset[str] | None = None,
         key: bytes | None = None,
         regions: tuple[str, ...] = ("US",),
+        every_number: bool = False,
     ) -> None:
         if key is None and {"hash", "pseudonym"} & {default, *actions.values()}:
             raise InvalidInput("hashes and pseudonyms need the tenant's key; run the step where there is one")
@@ -62,6 +64,7 @@ class Redactor:
         self._kinds = kinds
         self._key = key
         self._regions = regions
+        self._every = every_number
 
     def row(self, values: dict[str, Any], report: Report) -> dict[str, Any] | None:
         """Return the columns with every text at any depth redacted; none if the row is to go."""
@@ -74,7 +77,7 @@ class Redactor:
             return self._redacted(text, self._settled(text, found), path, report, label)
 
         try:
-            return {name: rewritten(value, visit, name, name) for name, value in values.items()}
+            return {name: rewritten(value, visit, name, name, every=self._every) for name, value in values.items()}
         except _Dropped:
             return None
 

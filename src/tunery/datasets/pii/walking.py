@@ -20,7 +20,7 @@ _LEAST_NUMBER, _MOST_NUMBER, _MOST_FLOAT = 10_000, 10**40, 2.0**53
 """Shorter numbers name nobody; a larger float has not the digits that it was made of."""
 
 
-def rewritten(value: Any, visit: Visit, label: str = "", path: str = "", least: float = _LEAST_NUMBER) -> Any:
+def rewritten(value: Any, visit: Visit, label: str = "", path: str = "", *, every: bool = False) -> Any:
     """Return JSON values with every text at any depth as ``visit`` would have it, names of nested fields too.
 
     Whole numbers are visited as texts, though they be floats (a column of whole numbers with a gap becomes floats in
@@ -30,21 +30,22 @@ def rewritten(value: Any, visit: Visit, label: str = "", path: str = "", least: 
         visit: Sees each text.
         label: The name of the field that holds the values.
         path: Where they stand.
-        least: The least number, by its amount, that is visited.
+        every: Whether every number is visited, which may be an age or a place, not only what may name somebody.
     """
     if isinstance(value, str):
         if value[-2:] != ".0" or not value[:-2].isdigit():
             return visit(value, label, path)
         return value if (new := visit(value[:-2], label, path)) == value[:-2] else new
     if isinstance(value, dict):
-        return _object(value, visit, path, least)
+        return _object(value, visit, path, every)
     if isinstance(value, list):
-        return [rewritten(item, visit, label, f"{path}[{place}]", least) for place, item in enumerate(value)]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= abs(value) < _MOST_NUMBER:
+        return [rewritten(item, visit, label, f"{path}[{place}]", every=every) for place, item in enumerate(value)]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _MOST_NUMBER:
         return value
-    if isinstance(value, float) and (abs(value) > _MOST_FLOAT or not value.is_integer()):
+    number = int(value) if isinstance(value, float) and abs(value) <= _MOST_FLOAT and value.is_integer() else value
+    if not every and (isinstance(number, float) or abs(number) < _LEAST_NUMBER):
         return value
-    text = str(int(value))
+    text = str(number)
     return value if (new := visit(text, label, path)) == text else new
 
 
@@ -64,14 +65,14 @@ def findings_in(text: str, label: str, detectors: Iterable[Detector]) -> list[Fi
     ]
 
 
-def _object(value: dict[str, Any], visit: Visit, path: str, least: float) -> dict[str, Any]:
+def _object(value: dict[str, Any], visit: Visit, path: str, every: bool) -> dict[str, Any]:
     done: dict[str, Any] = {}
     for name, item in value.items():
         new = visit(name, "", f"{path}.<name>")
         copy = 2
         while new in done:
             new, copy = f"{new.partition('#')[0]}#{copy}", copy + 1
-        done[new] = rewritten(item, visit, name, f"{path}.{new}", least)
+        done[new] = rewritten(item, visit, name, f"{path}.{new}", every=every)
     return done
 
 
