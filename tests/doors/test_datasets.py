@@ -181,6 +181,7 @@ def test_dat_09_a_select_is_answered_by_the_sdk_and_the_command_line(
 ) -> None:
     client.jobs.wait(client.datasets.import_(file, name="counted-rows").job_id)
     found = client.datasets.query('select count(*) as n, max(line) from "counted-rows"')
+    assert {entry.resource for entry in audited(client, "dataset_read", "counted-rows:")} == {"counted-rows:1"}
     assert ([column.name for column in found.columns], found.rows) == (["n", "max(line)"], [[40, 40]])
     code, shown, _ = tunery("datasets", "query", 'from "counted-rows:1"', "--limit", "3")
     assert (code, len(shown["rows"]), shown["truncated"]) == (0, 3, True)
@@ -191,6 +192,17 @@ def test_dat_09_a_select_is_answered_by_the_sdk_and_the_command_line(
     ):
         code, _, error = tunery("datasets", "query", sql)
         assert (code, words in error) == (2, True), error
+
+
+def audited(client: Client, action: str, resource: str) -> list[AuditEntry]:
+    """What was done to resources whose names begin with this."""
+    database = Database(client.settings.effective_database_url)
+    try:
+        with database.system_session("a test reads the audit", read_only=True) as session:
+            ours = AuditEntry.action == action, AuditEntry.resource.startswith(resource)
+            return [*session.scalars(sa.select(AuditEntry).where(*ours))]
+    finally:
+        database.close()
 
 
 def test_exports_are_files_or_a_delta_table_and_are_audited(
@@ -224,14 +236,8 @@ def test_exports_are_files_or_a_delta_table_and_are_audited(
     assert tunery("datasets", "export", "shared:1", "--format", "delta", "--to", tmp_path / "other")[0] == 2
     assert tunery("datasets", "export", "shared", "--to", tmp_path / "out.jsonl")[0] == 2
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".") or path.name == "other"]
-    database = Database(client.settings.effective_database_url)
-    try:
-        with database.system_session("a test reads the audit", read_only=True) as session:
-            ours = AuditEntry.action == "dataset_exported", AuditEntry.resource.startswith("shared:")
-            entries = session.scalars(sa.select(AuditEntry).where(*ours))
-            told = [(entry.resource, entry.details["format"]) for entry in entries]
-    finally:
-        database.close()
+    told = [(entry.resource, entry.details["format"]) for entry in audited(client, "dataset_exported", "shared:")]
+    assert {entry.resource for entry in audited(client, "dataset_read", "shared:")} == {"shared:1"}
     files = [("shared:1", form) for form in ("jsonl", "csv", "parquet", "jsonl")]
     assert sorted(told) == sorted(
         [*files, ("shared:1", "delta"), ("shared:2", "delta")]

@@ -17,6 +17,7 @@ from tests.datasets.versions.test_changes import contents, imported
 from tests.datasets.versions.test_subjects import WHOLE, people
 from tests.registry.conftest import Shelf
 from tests.registry.folders import make_adapter_folder
+from tunery.audit import record_daily
 from tunery.audit.tables import AuditEntry
 from tunery.compliance.tables import Attestation
 from tunery.datasets.imports import execute_import
@@ -119,6 +120,23 @@ def test_a_run_that_cannot_tell_is_named_as_such(ground: Ground, actor: Actor) -
     model_of(ground, actor, imported(ground, actor, people(10), **WHOLE), None, "broken")
     [run] = [one for one in traced(ground, actor, "p3@example.com").seen_by if one.kind == "run"]
     assert run.saw == "unknown"
+
+
+def test_who_read_rows_is_named_once_a_day(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, people(3), **WHOLE)
+    reader = replace(actor, name="reader@example.org")
+    for who in (actor, reader, actor):
+        with ground.database.session(actor.tenant_id) as session:
+            record_daily(session, who, "dataset_read", "things:1")
+    seen = traced(ground, actor, "p1@example.com").seen_by
+    assert [(one.kind, one.name, one.by) for one in seen] == [
+        ("reading", "things:1", actor.name),
+        ("reading", "things:1", reader.name),
+    ]
+    assert erased(ground, actor, "p1@example.com")["spared"] == {}
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        [erasure] = session.scalars(sa.select(Erasure))
+        assert [one["by"] for one in erasure.reached["copies"]] == [actor.name, reader.name]
 
 
 def test_tracing_is_audited_without_the_name_and_limited(ground: Ground, actor: Actor) -> None:

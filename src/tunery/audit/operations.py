@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from tunery.audit.tables import AuditEntry
 from tunery.kit.actor import Actor
+from tunery.kit.clock import now
 
-__all__ = ["record"]
+__all__ = ["record", "record_daily"]
 
 
 def record(
@@ -47,3 +49,17 @@ def record(
             details=details,
         )
     )
+
+
+def record_daily(session: Session, actor: Actor, action: str, resource: str, **details: Any) -> None:
+    """Write an entry, unless the same user did the same to the same resource today (UTC), for what is done often."""
+    today = now().replace(hour=0, minute=0, second=0, microsecond=0)
+    same = sa.select(AuditEntry.id).where(
+        AuditEntry.tenant_id == actor.tenant_id,
+        AuditEntry.action == action,
+        AuditEntry.resource == resource[:400],
+        AuditEntry.user == actor.name,
+        AuditEntry.created_at >= today,
+    )
+    if session.scalars(same.limit(1)).first() is None:
+        record(session, actor, action, resource, **details)

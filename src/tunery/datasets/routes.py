@@ -96,6 +96,8 @@ def diff(
     """Show which rows of a version came, went or changed since another; by default in the newest since its parent."""
     new = operations.find_version(call.session, name, after)
     old = operations.find_version(call.session, name, before or str(new.parent or max(1, new.version - 1)))
+    for version in (old, new):
+        audit.record_daily(call.session, call.actor, "dataset_read", version.reference)
     call.session.commit()
     found = diff_versions(call.ground, old, new, limit, offset)
     call.meta = {"total": found.added + found.removed + found.changed, "limit": limit, "offset": offset}
@@ -144,6 +146,7 @@ def rows(
 ) -> list[RowView]:
     """Show rows of a version, in the order of their import."""
     found = operations.find_version(call.session, name, version)
+    audit.record_daily(call.session, call.actor, "dataset_read", found.reference)
     call.meta = {"total": found.rows.get(split, 0) if split else found.total_samples, "limit": limit, "offset": offset}
     return [
         RowView(row_id=row.row_id, split=row.split, line=row.line, row=row.values)
@@ -157,6 +160,7 @@ def quarantined(
 ) -> list[BadLine]:
     """Show rows that were set aside when a version was imported: line, reason and the beginning of the text."""
     found = operations.find_version(call.session, name, version)
+    audit.record_daily(call.session, call.actor, "dataset_read", found.reference)
     call.meta = {"total": found.quarantined, "limit": limit, "offset": offset}
     return [*operations.quarantined_rows(call.ground, found, limit, offset)]
 

@@ -21,7 +21,7 @@ __all__ = ["PREDICATE_TYPE", "certify", "read_certificate"]
 PREDICATE_TYPE = "urn:tunery:erasure-certificate:1"
 
 _NOT_REACHED = [
-    "Copies that people took before (under reached.copies): tell them, they are named with the time.",
+    "Copies that people took, and rows that they read (under reached.copies): tell them, they are named with the time.",
     "Models on hold (under reached.models): their weights are as they were until a person decides.",
     "Names and whatever the detectors do not find: rows are found by the identifiers in them alone.",
     "Rows that came with a pseudonym or a hash in place of the identifier, such as an export that was imported again.",

@@ -53,7 +53,7 @@ class SeenRow(Camel):
 class SeenBy(Camel):
     """Something that saw such rows."""
 
-    kind: str = Field(description="run, evaluation, model_version, deployment, download or export.")
+    kind: str = Field(description="run, evaluation, model_version, deployment, download, export or reading.")
     id: str
     name: str
     saw: Saw = Field(

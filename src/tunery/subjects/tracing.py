@@ -38,7 +38,12 @@ __all__ = [
     "what_saw",
 ]
 
-_COPIES = {"model_downloaded": "download", "dataset_exported": "export", "model_exported": "export"}
+_COPIES = {
+    "model_downloaded": "download",
+    "dataset_exported": "export",
+    "dataset_read": "reading",
+    "model_exported": "export",
+}
 
 
 @dataclass(frozen=True)

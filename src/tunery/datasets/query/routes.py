@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -11,6 +12,7 @@ from anyio.lowlevel import RunVar
 from fastapi.encoders import jsonable_encoder
 from starlette.responses import JSONResponse, Response
 
+from tunery import audit
 from tunery.datasets.query.running import run_query
 from tunery.datasets.query.schemas import DatasetQuery, QueryResult
 from tunery.platform.http import AsyncCall, Envelope, route
@@ -33,12 +35,18 @@ async def query(call: AsyncCall, body: DatasetQuery) -> Response:
 
     watching = asyncio.create_task(watch())
     try:
-        found = await anyio.to_thread.run_sync(
-            run_query, call.ground, call.actor.tenant_id, body, gone.is_set, limiter=_limiter()
-        )
+        found = await anyio.to_thread.run_sync(_answered, call, body, gone.is_set, limiter=_limiter())
     finally:
         watching.cancel()
     return JSONResponse({"success": True, "data": jsonable_encoder(found, by_alias=True), "meta": None})
+
+
+def _answered(call: AsyncCall, body: DatasetQuery, gone: Callable[[], bool]) -> QueryResult:
+    found = run_query(call.ground, call.actor.tenant_id, body, gone)
+    with call.ground.database.session(call.actor.tenant_id) as session:
+        for reference in sorted({*found.tables.values()}):
+            audit.record_daily(session, call.actor, "dataset_read", reference)
+    return found
 
 
 def _limiter() -> CapacityLimiter:
