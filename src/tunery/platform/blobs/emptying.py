@@ -63,8 +63,12 @@ class SurvivorsDamaged(Exception):
 
 @dataclass(frozen=True)
 class Living:
-    """What lives in packs: segments in the order in which they lie, and files by id: the pack that ends with them, and
-    their manifest."""
+    """What lives in packs.
+
+    Attributes:
+        segments: In the order in which they lie.
+        files: By id: the pack that ends with the file's manifest, and that manifest.
+    """
 
     segments: list[Found]
     files: dict[str, tuple[str, dict[str, Any]]]
