@@ -50,7 +50,8 @@ def test_every_address_of_a_thing_answers_its_owner(door: Door, things: Things) 
     """Without this, a 404 to a stranger would prove nothing."""
     for spec, values in _addresses(things):
         if spec.method == "GET":
-            answer = door["acme/admin"].http.get(_address(spec, values), params={"follow": False})
+            query = {"follow": False} if spec.operation_id == "jobs.events" else {}
+            answer = door["acme/admin"].http.get(_address(spec, values), params=query)
             assert answer.status_code == 200, (spec.operation_id, values, answer.text)
 
 

@@ -111,7 +111,8 @@ def test_the_card_has_a_head_for_the_hub_and_says_how_much_detectors_find(
 
 
 def test_a_card_claims_nothing_that_nobody_looked_at(ground: Ground, actor: Actor) -> None:
-    wish = wish_for(ground, actor, [{"text": f"row {n * 7919}"} for n in range(20)])
+    rows = [{"text": f"row {n * 7919}"} for n in range(20)]
+    wish = wish_for(ground, actor, rows, validation_split=0, test_split=0)
     version = execute_import(context_of(ground, actor), wish.model_copy(update={"license": None}))
     with ground.database.session(actor.tenant_id, read_only=True) as session:
         card = card_of(provenance_of(session, version), version.shape, version.rows)
