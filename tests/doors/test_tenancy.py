@@ -279,9 +279,10 @@ def _rows(door: Door) -> dict[str, list[Any]]:
 
 
 def _said(table: sa.Table) -> sa.Select[Any]:
-    """Select what a row says; when its owner last asked for a file is no part of it."""
+    """Select what a row says; that its owner read rows, or asked for a file, is no part of it."""
     passing = {"touched_at", "updated_at"} if table.name == "blobs" else set()
-    return sa.select(*(column for column in table.c if column.name not in passing))
+    said = sa.select(*(column for column in table.c if column.name not in passing))
+    return said.where(table.c.action != "dataset_read") if table.name == "audit_entries" else said
 
 
 def _files(door: Door) -> dict[str, tuple[int, int]]:
