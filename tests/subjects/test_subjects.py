@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.datasets.test_imports import context_of, wish_for
+from tests.datasets.test_imports import context_of, newest, wish_for
 from tests.datasets.versions.test_changes import contents, imported
 from tests.datasets.versions.test_subjects import WHOLE, people
 from tests.registry.conftest import Shelf
@@ -126,8 +126,7 @@ def test_who_read_rows_is_named_once_a_day(ground: Ground, actor: Actor) -> None
     imported(ground, actor, people(3), **WHOLE)
     reader = replace(actor, name="reader@example.org")
     for who in (actor, reader, actor):
-        with ground.database.session(actor.tenant_id) as session:
-            record_daily(session, who, "dataset_read", "things:1")
+        record_daily(ground.database, who, "dataset_read", "things:1")
     seen = traced(ground, actor, "p1@example.com").seen_by
     assert [(one.kind, one.name, one.by) for one in seen] == [
         ("reading", "things:1", actor.name),
@@ -392,6 +391,28 @@ def test_a_version_restored_beside_an_erasure_does_not_bring_the_rows_back(groun
         dataset = session.get_one(DatasetVersion, second.id).dataset
         record_version(session, actor, dataset, written, Change("restore", "again", second, columns=columns))
     assert traced(ground, actor, "p3@example.com").rows == []
+
+
+def test_a_job_repeated_after_a_crash_and_an_erasure_adds_nothing(ground: Ground, actor: Actor) -> None:
+    imported(ground, actor, people(10), **WHOLE)
+    job, wish = context_of(ground, actor), wish_for(ground, actor, people(30)[20:], **WHOLE)
+    wish = wish.model_copy(update={"mode": "append"})
+    assert execute_import(job, wish).total_samples == 20
+    erased(ground, actor, "p3@example.com")
+    erased(ground, actor, "p4@example.com")
+    again = execute_import(job, wish)
+    assert (again.version, again.total_samples) == (newest(ground, actor).version, 18)
+
+
+def test_a_reading_is_noted_beside_a_writer(ground: Ground, actor: Actor) -> None:
+    with ground.database.session(actor.tenant_id, read_only=True) as reading:
+        reading.scalars(sa.select(DatasetVersion.id)).all()
+        imported(ground, actor, people(3), **WHOLE)
+        record_daily(ground.database, actor, "dataset_read", "things:1", "others:1")
+        record_daily(ground.database, actor, "dataset_read", "things:1")
+    with ground.database.session(actor.tenant_id, read_only=True) as session:
+        read = sa.select(AuditEntry.resource).where(AuditEntry.action == "dataset_read")
+        assert sorted(session.scalars(read)) == ["others:1", "things:1"]
 
 
 def test_white_space_names_nobody(ground: Ground, actor: Actor) -> None:

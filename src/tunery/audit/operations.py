@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from tunery.audit.tables import AuditEntry
 from tunery.kit.actor import Actor
 from tunery.kit.clock import now
+from tunery.platform.db import Database
 
 __all__ = ["record", "record_daily"]
 
@@ -51,15 +52,21 @@ def record(
     )
 
 
-def record_daily(session: Session, actor: Actor, action: str, resource: str, **details: Any) -> None:
-    """Write an entry, unless the same user did the same to the same resource today (UTC), for what is done often."""
+def record_daily(database: Database, actor: Actor, action: str, *resources: str) -> None:
+    """Write an entry for each resource to which this user did not do the same today (UTC) already.
+
+    For what is done often, such as reading: in a transaction of its own, and none that writes where nothing is new.
+    """
     today = now().replace(hour=0, minute=0, second=0, microsecond=0)
-    same = sa.select(AuditEntry.id).where(
-        AuditEntry.tenant_id == actor.tenant_id,
+    same = sa.select(AuditEntry.resource).where(
         AuditEntry.action == action,
-        AuditEntry.resource == resource[:400],
+        AuditEntry.resource.in_(resources),
         AuditEntry.user == actor.name,
         AuditEntry.created_at >= today,
     )
-    if session.scalars(same.limit(1)).first() is None:
-        record(session, actor, action, resource, **details)
+    with database.session(actor.tenant_id, read_only=True) as session:
+        new = sorted({*resources}.difference(session.scalars(same)))
+    if new:
+        with database.session(actor.tenant_id) as session:
+            for resource in new:
+                record(session, actor, action, resource)

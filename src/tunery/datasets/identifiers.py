@@ -172,6 +172,8 @@ def _scalars(value: Any) -> Iterator[str]:
     """Yield every text and number, keys of objects too; a whole number that became a float in both its writings."""
     if isinstance(value, str):
         yield value
+        if value.endswith(".0") and value[:-2].isdigit():
+            yield value[:-2]
     elif isinstance(value, dict):
         for key, item in value.items():
             yield key

@@ -22,11 +22,12 @@ from tunery.datasets.sources.hub import clear_hub_cache
 from tunery.datasets.sources.obtaining import obtain_source
 from tunery.datasets.splits import Split
 from tunery.datasets.subject_watch import SubjectWatch
-from tunery.datasets.tables import Dataset, DatasetFile, DatasetVersion
+from tunery.datasets.tables import ERASED, Dataset, DatasetFile, DatasetVersion
 from tunery.datasets.tokens import count_tokens
 from tunery.datasets.versions.contents import batches_of, files_of, read_rows
 from tunery.datasets.versions.recording import Change, record_version, while_it_stands
 from tunery.datasets.versions.rewriting import after, replace_rows
+from tunery.datasets.versions.successors import last_of
 from tunery.datasets.versions.writing import put_index, put_rows, write_version
 from tunery.datasets.views import DatasetFetch, DatasetImport
 from tunery.errors import InvalidInput, StaleState
@@ -97,7 +98,7 @@ def _import(
     options = wish.options.model_dump(mode="json")
     key = {"file": wish.file_digest, "format": _format(wish), "options": options}
     said = Origin.model_validate(wish, from_attributes=True).model_dump(mode="json")
-    same = sha256_json(key | ({"origin": said} if wish.mode == "replace" else {"mode": wish.mode}))[:24]
+    same = sha256_json(key | ({"origin": said} if wish.mode == "replace" else {"mode": wish.mode}))[:20]
     with context.session() as session:
         dataset = _dataset(session, context, wish)
         if (done := _done(session, context, dataset, same, any_standing)) is not None:
@@ -253,9 +254,11 @@ def _done(
     session: TenantSession, context: JobContext, dataset: Dataset, same: str, any_standing: bool
 ) -> DatasetVersion | None:
     """Return the version that this job made before a crash, or one of the same file and options that will do."""
-    ours = sa.select(DatasetVersion).where(
-        DatasetVersion.dataset_id == dataset.id, DatasetVersion.import_id.startswith(f"{same}-")
-    )
-    newest = DatasetVersion.version == dataset.current_version
-    will_do = sa.or_(DatasetVersion.import_id == f"{same}-{context.job_id}", sa.true() if any_standing else newest)
-    return session.scalars(ours.where(will_do).order_by(DatasetVersion.version.desc()).limit(1)).first()
+    versions = sa.select(DatasetVersion).where(DatasetVersion.dataset_id == dataset.id)
+    made = f"{same}-{context.job_id}"
+    ours = session.scalars(versions.where(DatasetVersion.import_id.in_([made, f"{ERASED}{made}"]))).one_or_none()
+    if ours is not None:
+        return last_of(session, ours.id)
+    like = versions.where(DatasetVersion.import_id.startswith(f"{same}-"))
+    will_do = sa.true() if any_standing else DatasetVersion.version == dataset.current_version
+    return session.scalars(like.where(will_do).order_by(DatasetVersion.version.desc()).limit(1)).first()

@@ -96,10 +96,9 @@ def diff(
     """Show which rows of a version came, went or changed since another; by default in the newest since its parent."""
     new = operations.find_version(call.session, name, after)
     old = operations.find_version(call.session, name, before or str(new.parent or max(1, new.version - 1)))
-    for version in (old, new):
-        audit.record_daily(call.session, call.actor, "dataset_read", version.reference)
     call.session.commit()
     found = diff_versions(call.ground, old, new, limit, offset)
+    audit.record_daily(call.ground.database, call.actor, "dataset_read", old.reference, new.reference)
     call.meta = {"total": found.added + found.removed + found.changed, "limit": limit, "offset": offset}
     return DifferenceView(
         before=old.reference,
@@ -146,12 +145,13 @@ def rows(
 ) -> list[RowView]:
     """Show rows of a version, in the order of their import."""
     found = operations.find_version(call.session, name, version)
-    audit.record_daily(call.session, call.actor, "dataset_read", found.reference)
     call.meta = {"total": found.rows.get(split, 0) if split else found.total_samples, "limit": limit, "offset": offset}
-    return [
+    shown = [
         RowView(row_id=row.row_id, split=row.split, line=row.line, row=row.values)
         for row in operations.rows_of(call.ground, found, split, limit, offset)
     ]
+    audit.record_daily(call.ground.database, call.actor, "dataset_read", found.reference)
+    return shown
 
 
 @route("datasets.quarantined", "GET", "/datasets/{name}/quarantined", permission="datasets:create")
@@ -160,9 +160,10 @@ def quarantined(
 ) -> list[BadLine]:
     """Show rows that were set aside when a version was imported: line, reason and the beginning of the text."""
     found = operations.find_version(call.session, name, version)
-    audit.record_daily(call.session, call.actor, "dataset_read", found.reference)
     call.meta = {"total": found.quarantined, "limit": limit, "offset": offset}
-    return [*operations.quarantined_rows(call.ground, found, limit, offset)]
+    shown = [*operations.quarantined_rows(call.ground, found, limit, offset)]
+    audit.record_daily(call.ground.database, call.actor, "dataset_read", found.reference)
+    return shown
 
 
 @route("datasets.sanitizers", "GET", "/sanitizers", permission="datasets:read")

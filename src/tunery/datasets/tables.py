@@ -17,7 +17,11 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from tunery.platform.db import Base, Identified, TenantOwned, names_blobs
 from tunery.platform.db.base import Uuid
 
-__all__ = ["Dataset", "DatasetFile", "DatasetTag", "DatasetVersion", "DatasetVersionFile", "ForgottenSubject"]
+__all__ = ["ERASED", "Dataset", "DatasetFile", "DatasetTag", "DatasetVersion", "DatasetVersionFile", "ForgottenSubject"]
+
+
+ERASED = "erased-"
+"""Stands before what names the import of an erased version, for it is not to be found by that again."""
 
 
 class Dataset(Identified, TenantOwned, Base):

@@ -61,8 +61,8 @@ def list_predictions(call: Call, evaluation_id: str, limit: Limit = 50, offset: 
     row = operations.get_evaluation(call.session, evaluation_id)
     if row.predictions_digest is None:
         raise Refused(f"evaluation {row.id} is {row.status}; its predictions can be seen once it is completed")
-    if (version := call.session.get(DatasetVersion, row.dataset_version_id)) is not None:
-        audit.record_daily(call.session, call.actor, "dataset_read", version.reference)
     lines = read_predictions(call.ground, call.actor.tenant_id, row.predictions_digest)
     items = list(islice(lines, offset, offset + limit))
+    if (version := call.session.get(DatasetVersion, row.dataset_version_id)) is not None:
+        audit.record_daily(call.ground.database, call.actor, "dataset_read", version.reference)
     return call.page(Page(items, row.sample_count or 0, limit, offset), PredictionView.model_validate)

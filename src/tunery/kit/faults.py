@@ -58,9 +58,10 @@ def faults_of(errors: Iterable[Mapping[str, Any]], shape: Any = None, data: Any 
         data: What was given. Branches of unions, which stand in no file and no body, are left out of the paths.
     """
     found: dict[str, Fault] = {}
-    for item in islice(errors, _MOST):
-        if item["type"] == "literal_error" and isinstance(item["input"], dict):
-            continue  # a block was meant; the block's own branch of the union tells its faults
+    items = [*islice(errors, _MOST)]
+    # Where a block was meant, the block's own branch of the union tells its faults.
+    told = [item for item in items if item["type"] != "literal_error" or not isinstance(item["input"], dict)]
+    for item in told or items:
         fault = _fault(item, shape, data)
         standing = found.setdefault(fault["path"], fault)
         if fault["message"] not in standing["message"]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from tunery.datasets.tables import (
+    ERASED,
     Dataset,
     DatasetFile,
     DatasetTag,
@@ -240,7 +241,7 @@ def _succeed(
         moved = sa.update(DatasetTag).where(DatasetTag.version_id == row.id).values(version_id=successor.id)
         session.execute(moved)
         told |= {"successor": successor.reference, "successorDigest": successor.digest, "rows": gone}
-    row.status, row.import_id = "erased", f"erased-{row.id}"  # the same file imported again is a version of its own
+    row.status, row.import_id = "erased", f"{ERASED}{row.import_id}"  # the same file again is a version of its own
     row.source_digest = row.source_subjects_digest = row.quarantine_digest = None
     return told
 

@@ -40,8 +40,8 @@ def erase_subject(context: JobContext, payload: dict[str, Any]) -> dict[str, Any
             context.check_cancelled()
             erasure = decide_erasure(context, entries, payload["forgotten"], payload["reason"])
             _clear_folders(context, erasure)
-            cached = clear_hub_cache(context.ground, context.tenant_id, _sources(context, erasure))
-            _note(context, _destroy(context, erasure.doomed), cached)
+            destroyed = _destroy(context, erasure.doomed)
+            _note(context, destroyed, clear_hub_cache(context.ground, context.tenant_id, _sources(context, erasure)))
             if not (left := _left(context, entries)):
                 break
         standing = certify(context, context.job_id, left)

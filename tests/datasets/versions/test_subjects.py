@@ -106,6 +106,8 @@ MAILS = (
     "почта{}",
     "user={}",
     "mailto%3A{}",
+    "mailto:%20{}",
+    "see %22{}%22",
 )
 
 
@@ -129,6 +131,18 @@ def test_what_is_redacted_is_found_again_however_messy_and_nobody_else_is(
     noted = {*entries_of(pickle.loads(pickle.dumps(Identifiers())).in_row(row), secrets)}
     assert not noted.isdisjoint(entries_for(identifier.upper(), secrets))
     assert one[1] == other[1] or noted.isdisjoint(entries_for(other[1], secrets))
+
+
+def test_an_identifier_in_other_writings_is_the_same() -> None:
+    secrets = [TenantSecret(1, bytes(32))]
+    for asked, row in [
+        ("jane+news@example.com", {"text": "https://x.org/?q=jane%2Bnews%40example.com&n=1"}),
+        ("jane@example.com", {"text": "%3Cjane%40example.com%3E"}),
+        ("10012", {"id": "10012.0"}),
+        ("10012", {"id": 10012.0}),
+    ]:
+        noted = {*entries_of(Identifiers(("id",)).in_row(row), secrets)}
+        assert not noted.isdisjoint(entries_for(asked, secrets)), row
 
 
 def test_a_tenants_own_formats_and_countries_name_people_too() -> None:

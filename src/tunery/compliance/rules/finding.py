@@ -49,14 +49,13 @@ def count(
         hard = {kind: n for kind, n in evidence["counts"].items() if kind not in review}
         if hard:
             return Outcome(found, _told(hard), evidence, rid_lines(case, hard) if found == "fail" else ())
-        if evidence["counts"]:
-            return Outcome("review", _told(evidence["counts"]), evidence)
         columns = sorted(name for name, column in case.scan.columns.items() if numbers and column["numbers"])
+        reason = _told(evidence["counts"]) if evidence["counts"] else "none found by these detectors"
         if columns:
-            reason = (
-                f"none found by these detectors, which cannot tell what the numbers in {', '.join(columns[:10])} are"
-            )
-            return Outcome("review", reason, evidence | {"columns_of_numbers": columns})
+            reason += f"; nobody but a person can tell what the numbers in {', '.join(columns[:10])} are"
+            evidence |= {"columns_of_numbers": columns}
+        if columns or evidence["counts"]:
+            return Outcome("review", reason, evidence)
         return Outcome(none, "none found by these detectors", evidence)
 
     RULES.register(rule_id)(Rule(standard, title, who, check, needs_rows=True, **further))

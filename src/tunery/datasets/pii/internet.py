@@ -82,12 +82,16 @@ def email_readings(text: str, start: int, end: int) -> list[str]:
     if at < 0:
         return []
     name, domain = _whole_local(text, at), text[at:end]
+    if text[: at - len(name)].endswith("%"):  # it begins with an escape
+        name = f"%{name}"
     splits = [match.end() for match in _SPLITS.finditer(name)][-_MOST_SPLITS:]
     ends = [domain]
     if "_" in domain and (shorter := _DOMAIN.match(domain.partition("_")[0], len(sign))) is not None:
         ends.append(sign + shorter[0])
     found = {name[split:].lstrip(_BEFORE_LOCAL) + each for split in (0, *splits) for each in ends}
-    return sorted({*found, *(text[start:at] + each for each in ends)} - {text[start:end], *ends})
+    found |= {text[start:at] + each for each in ends}
+    found |= {each.replace("%2B", "+").replace("%2b", "+") for each in found}
+    return sorted(found - {text[start:end], *ends})
 
 
 def _whole_local(text: str, at: int) -> str:

@@ -42,11 +42,11 @@ async def query(call: AsyncCall, body: DatasetQuery) -> Response:
 
 
 def _answered(call: AsyncCall, body: DatasetQuery, gone: Callable[[], bool]) -> QueryResult:
-    found = run_query(call.ground, call.actor.tenant_id, body, gone)
-    with call.ground.database.session(call.actor.tenant_id) as session:
-        for reference in sorted({*found.tables.values()}):
-            audit.record_daily(session, call.actor, "dataset_read", reference)
-    return found
+    read: dict[str, str] = {}
+    try:
+        return run_query(call.ground, call.actor.tenant_id, body, gone, read)
+    finally:  # an error may tell values too
+        audit.record_daily(call.ground.database, call.actor, "dataset_read", *read.values())
 
 
 def _limiter() -> CapacityLimiter:

@@ -28,7 +28,11 @@ _GRACE_SECONDS = 5.0
 
 
 def run_query(
-    ground: Ground, tenant_id: str, wish: DatasetQuery, cancelled: Callable[[], bool] = lambda: False
+    ground: Ground,
+    tenant_id: str,
+    wish: DatasetQuery,
+    cancelled: Callable[[], bool] = lambda: False,
+    read: dict[str, str] | None = None,
 ) -> QueryResult:
     """Answer a SELECT over datasets.
 
@@ -40,6 +44,7 @@ def run_query(
         tenant_id: Whose they are.
         wish: The query.
         cancelled: Asked about once a second; true ends it.
+        read: Gets the version behind each table that is read, also where the query fails.
 
     Raises:
         InvalidInput: It is no single SELECT, or DuckDB refuses it. NotFound, Erased: a table is no dataset version.
@@ -50,7 +55,7 @@ def run_query(
         near = difflib.get_close_matches(first.lower(), _BEGINNINGS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InvalidInput(f"a query is one SELECT, which reads and changes nothing; none begins with {first!r}{hint}")
-    settings, named, deadline = ground.settings, dict[str, str](), float("inf")
+    settings, named, deadline = ground.settings, {} if read is None else read, float("inf")
     with scratch_folder(settings, "query") as scratch:
 
         def lay_out(event: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from tunery.datasets.sources.joining import join_files
 from tunery.errors import SourceLimit, Unavailable
 from tunery.identity.hub_access import hub_environment
 from tunery.kit.extras import require
+from tunery.kit.ids import new_id
 from tunery.platform.compute import ENTRIES
 from tunery.platform.ground import Ground
 from tunery.platform.hub import hub_errors, is_offline, pin_on_hub, place_file, reporting_bar, run_hub_client
@@ -83,8 +84,11 @@ def clear_hub_cache(ground: Ground, tenant_id: str, sources: Iterable[Mapping[st
     for name in names:
         constants = require("huggingface_hub.constants", "train")
         cache = Path(hub_environment(ground, tenant_id).get("HF_HUB_CACHE", constants.HF_HUB_CACHE))
+        folder = cache / constants.REPO_ID_SEPARATOR.join(["datasets", *name.split("/")])
         with suppress(FileNotFoundError):
-            shutil.rmtree(cache / constants.REPO_ID_SEPARATOR.join(["datasets", *name.split("/")]))
+            folder.rename(folder.with_name(f".{folder.name}.{new_id()}"))  # nobody fetches into it from here on
+        for left in cache.glob(f".{folder.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
     return names
 
 
