@@ -24,7 +24,7 @@ load_rooms()
 
 SPECS = [spec for _, spec in ROUTES]
 GUARDED = [spec for spec in SPECS if spec.permission != PUBLIC]
-OPERATORS = {"system.metrics", "tenants.create", "backup.create", "backup.list", "backup.verify"}
+OPERATORS = {"system.metrics", "tenants.create", "backup.create", "backup.list", "backup.verify", "store.tenants"}
 """What only members of the operator's tenant may, whatever their roles."""
 DOCUMENTATION = {"/api/docs", "/api/docs/assets", "/api/openapi.json"}
 

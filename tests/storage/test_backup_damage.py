@@ -13,6 +13,7 @@ from tests.storage.test_backup import NO_GRACE, Home, home, whole
 from tests.storage.test_restore import flip
 from tests.stored import flip_a_bit, stored_at
 from tunery.errors import IntegrityError, Refused
+from tunery.kit.ids import new_id
 from tunery.platform.blobs.checking import check
 from tunery.platform.blobs.opening import master_keys
 from tunery.registry.operations import verify_version
@@ -142,6 +143,11 @@ def test_a_backup_is_made_without_a_pack_that_is_damaged_and_never_looks_complet
     for quick in (True, False):
         (fault,) = faults_of(home.target, made, quick=quick)
         assert f"pack {damage.pack_id} of tenant {tenant_id} is not in the backup" in fault.reason
+    waiting = home.folder / "backups" / "packs" / tenant_id / new_id()
+    waiting.write_bytes(b"from which the damaged pack took over")
+    os.utime(waiting, (0, 0))
+    let_go(home.target, NO_GRACE, NO_GRACE)
+    assert waiting.exists()
     ground, restored = home.put_back()
     assert restored.damaged_packs.keys() == {damage.pack_id}
     assert (restored.damaged_versions, restored.destroyed_versions) == (["tuned:1.0.0"], [])

@@ -50,8 +50,9 @@ def keep_house(
         if not _lock(stamp.fileno()):
             return
         stamp.seek(0)
-        if time.time() - float(stamp.read() or 0) < every_seconds:
-            return
+        with suppress(ValueError):  # a power cut may leave anything
+            if time.time() - float(stamp.read() or 0) < every_seconds:
+                return
         for name, sweep in SWEEPS:
             if stopping():
                 return
@@ -110,7 +111,7 @@ def clear_scratch(settings: Settings) -> int:
     """Remove scratch folders whose process is gone, for their lock is free; return how many."""
     count = 0
     for folder in settings.folder("scratch").iterdir():
-        with suppress(FileNotFoundError, NotADirectoryError), (folder / "lock").open("a", encoding="utf-8") as lock:
+        with suppress(OSError), (folder / "lock").open("a", encoding="utf-8") as lock:  # gone, no folder, or not ours
             if _lock(lock.fileno()) and _stands(lock, folder):
                 shutil.rmtree(folder, ignore_errors=True)  # it may come to be at this moment
                 count += not folder.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -88,6 +89,16 @@ def test_a_rotation_counts_also_where_the_clock_once_ran_ahead(
     assert first not in names(keys, "acme/tenant")
     assert Keyring(keys, [NEW]).of("acme", pack) == key
     assert Keyring(keys, [NEW]).rotate("acme") == 1
+
+
+def test_one_damaged_key_of_a_pack_does_not_keep_the_others_from_a_rotation(keys: LocalBackend) -> None:
+    ring, packs = Keyring(keys, [OLD]), sorted(new_id() for _ in range(3))
+    opened = [ring.make("acme", pack) for pack in packs]
+    kept = json.loads(keys.read(f"acme/packs/{packs[1]}"))
+    keys.put(f"acme/packs/{packs[1]}", json.dumps(kept | {"wrapped": kept["wrapped"][::-1]}).encode())
+    with pytest.raises(IntegrityError, match=f"1 keys of packs are damaged, the first is that of {packs[1]}"):
+        Keyring(keys, [NEW, OLD]).rotate("acme")
+    assert [Keyring(keys, [NEW]).of("acme", packs[place]) for place in (0, 2)] == [opened[0], opened[2]]
 
 
 def test_a_rotation_that_lacks_an_old_master_key_writes_nothing(keys: LocalBackend) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tunery.errors import IntegrityError, NotFound, TuneryError, Unavailable
 from tunery.platform.blobs.backends import Backend
-from tunery.platform.blobs.copying import fetch_pack
+from tunery.platform.blobs.copying import checksum_at, fetch_pack
 from tunery.platform.blobs.index import in_parts
 from tunery.platform.blobs.packs import pack_name, read_footer
 from tunery.platform.blobs.segments import Found, SegmentReader, find_segments
@@ -96,16 +96,11 @@ class _Look:
         return self.fault_of_bytes(pack) or self.fault_of_key(pack)
 
     def fault_of_bytes(self, pack: Pack) -> str:
-        name = pack_name(self.tenant_id, pack.id)
-        hasher, position = blake3(), 0
         try:
-            while position < pack.size_bytes:
-                length = min(_READ_BYTES, pack.size_bytes - position)
-                hasher.update(self.store.backend.read(name, position, length))
-                position += length
+            whole = checksum_at(self.store.backend, pack) == pack.checksum
         except (NotFound, IntegrityError) as error:
             return error.message
-        return "" if hasher.hexdigest() == pack.checksum else "its bytes are not those that were written"
+        return "" if whole else "its bytes are not those that were written"
 
     def fault_of_key(self, pack: Pack) -> str:
         if fault := self._keyring.fault_of(self.tenant_id, pack.id):

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session, aliased
 
-from tunery.errors import Exhausted, NotFound, Unavailable
+from tunery.errors import Exhausted, IntegrityError, NotFound, Unavailable
 from tunery.kit.clock import now
 from tunery.kit.ids import parse_id
 from tunery.kit.units import format_bytes
@@ -220,7 +220,7 @@ def _uncopied(store: BlobStore, tenant_id: str) -> set[str]:
 def _is_damaged(store: BlobStore, pack: Pack) -> bool:
     try:
         return checksum_at(store.backend, pack) != pack.checksum
-    except NotFound:
+    except (IntegrityError, NotFound):
         return True
 
 

@@ -103,7 +103,10 @@ def trust(target: Backend, name: str) -> None:
 
 
 def checksum_at(backend: Backend, pack: PackLike) -> str:
-    """Return the BLAKE3 of a pack's bytes as they lie somewhere, hex. Raises: NotFound: it is missing or cut off."""
+    """Return the BLAKE3 of a pack's bytes as they lie somewhere, hex.
+
+    Raises: NotFound: It is missing or cut off. IntegrityError: it cannot be read.
+    """
     hasher, position = blake3(), 0
     while position < pack.size_bytes:
         length = min(_READ_BYTES, pack.size_bytes - position)

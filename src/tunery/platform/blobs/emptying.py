@@ -219,11 +219,11 @@ def finish_doomed(store: BlobStore, tenant_id: str, *, lose_damaged: bool = Fals
 def takers_of(store: BlobStore, session: TenantSession, pack_id: str, size_bytes: int, among: set[str]) -> set[str]:
     """Return those of some packs that hold what a doomed pack held, or what that leans on now.
 
-    All of them where it cannot say any more what it held; none where its key went already.
+    All of them where it cannot say any more what it held; none where it had no bytes, or its key went already.
     """
-    if not store.keyring.has(session.tenant_id, pack_id):
-        return set()
     try:
+        if not size_bytes or not store.keyring.has(session.tenant_id, pack_id):
+            return set()
         footer = read_footer(store.backend, store.keyring, session.tenant_id, pack_id, size_bytes)
     except (IntegrityError, NotFound, SchemaNewer):
         return among

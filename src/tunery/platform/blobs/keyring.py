@@ -142,19 +142,30 @@ class Keyring:
             How many keys of packs were wrapped anew.
 
         Raises:
-            IntegrityError: A key that is in use cannot be opened, by no master key that is here; nothing was changed.
+            IntegrityError: A key of the tenant's that is in use cannot be opened: nothing was changed. Or keys of packs
+            cannot: these keep their old key, and all others were wrapped anew.
         """
         for key_id in {*self._wrapping(tenant_id).values()}:
             self._tenant_key(tenant_id, key_id)
         self.secrets.rewrap(tenant_id)
-        newest, wrapped = self._make_tenant_key(tenant_id), set()
-        while old := {pack_id for pack_id, key_id in self._wrapping(tenant_id).items() if key_id < newest}:
-            wrapped |= old
+        newest, wrapped, damaged = self._make_tenant_key(tenant_id), set[str](), set[str]()
+        while old := {p for p, key_id in self._wrapping(tenant_id).items() if key_id < newest} - damaged:
             for pack_id in old:
-                with suppress(NotFound):
+                try:
                     self._keep(tenant_id, pack_id, self.of(tenant_id, pack_id))
                     if self._is_destroyed(tenant_id, pack_id):  # it went while we held it, and was just written again
                         self.forget(tenant_id, pack_id)
+                except NotFound:
+                    continue
+                except IntegrityError:
+                    damaged.add(pack_id)
+                else:
+                    wrapped.add(pack_id)
+        if damaged:
+            raise IntegrityError(
+                f"{len(damaged)} keys of packs are damaged, the first is that of {min(damaged)}: put them back from "
+                f"their copy and rotate again; {len(wrapped)} others are wrapped with the new key"
+            )
         return len(wrapped)
 
     def _wrapping(self, tenant_id: str) -> dict[str, str]:

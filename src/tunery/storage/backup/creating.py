@@ -92,7 +92,9 @@ def let_go(target: Target, retention: timedelta, fresh: timedelta = FRESH) -> Le
         log.warning("what old backups named stays, for a backup cannot be read", reasons=unreadable)
         return LetGo(old, unreadable)
     kept = [manifest for manifest in known if manifest.id not in old]
-    _let_go_unnamed(target, kept, {pack.tenant_id for manifest in known for pack in manifest.packs}, fresh)
+    tenants = {pack.tenant_id for manifest in known for pack in manifest.packs}
+    # What a damaged pack took over from waits in the store with its key, and no backup names it then.
+    _let_go_unnamed(target, kept, tenants - {pack.tenant_id for pack in kept[0].missing}, fresh)
     return LetGo(old, unreadable)
 
 

@@ -87,7 +87,8 @@ class Seeking:
                     later = self._target.manifest(backup_id)
                 except (IntegrityError, SchemaNewer):
                     continue  # it names nothing that can be trusted, and is not the one that is put back
-                found.update(pack.id for pack in later.packs if pack.tenant_id == self._tenant_id)
+                named = (*later.packs, *later.missing)
+                found.update(pack.id for pack in named if pack.tenant_id == self._tenant_id)
         return found
 
     def _take_over(

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from tunery.errors import IntegrityError, NotFound, SchemaNewer
 from tunery.kit.digests import canonical_json
+from tunery.kit.ids import parse_id
 from tunery.platform.blobs.backends import Backend, open_backend
 from tunery.platform.blobs.copying import suspect, suspects, trust
 from tunery.platform.blobs.master_keys import MasterKey
@@ -108,11 +109,10 @@ class Target:
         Raises:
             NotFound: There is none. IntegrityError: it was changed or damaged. SchemaNewer: a newer Tunery wrote it.
         """
-        known = self.manifest_ids()
-        if not known or (backup_id is not None and backup_id not in known):
-            raise NotFound(f"there is no backup {backup_id or ''} at {self.backend.url}".replace("  ", " "))
-        wanted = backup_id or known[0]
+        wanted = parse_id(backup_id) if backup_id else next(iter(self.manifest_ids()), None)
         try:
+            if wanted is None:
+                raise NotFound("there is none of that name")
             data = json.loads(self.backend.read(f"manifests/{wanted}"))
             body = data["body"]
             if not hmac.compare_digest(data["checksum"], self._checksum(body)):
@@ -122,6 +122,9 @@ class Target:
                     f"backup {wanted} was made by a newer Tunery ({body['tunery']}); restore it with that"
                 )
             return BackupManifest.model_validate(body)
+        except NotFound as error:
+            told = f"there is no backup {backup_id or ''} at {self.backend.url}".replace("  ", " ")
+            raise NotFound(told) from error
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             raise IntegrityError(f"the manifest of backup {wanted} is damaged; take another backup") from error
 
