@@ -97,7 +97,10 @@ def test_a_file_is_handed_over_as_a_file_and_never_shown(admin: Person, tmp_path
     folder = make_model_folder(tmp_path / "page", seed=4)
     (folder / "README.md").write_text("<script>alert(1)</script>")
     register(admin, "page", folder)
-    answer = admin.http.get("/api/v1/models/page/versions/1.0.0/files/README.md")
+    address = "/api/v1/models/page/versions/1.0.0/files/README.md"
+    refused = admin.http.get(address, params={"filename": 'a"\r\nSet-Cookie: x'})
+    assert (refused.status_code, "set-cookie" in refused.headers) == (422, False)
+    answer = admin.http.get(address)
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''README.md"
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -1,9 +1,9 @@
 """Collection: give back the bytes that no row of the house names any more, and nothing that is named leans on.
 
 What was written or found again within the grace is spared, so the grace must be longer than the longest upload takes
-to be named. First goes what is wholly dead, for that needs no room; then what lives beside the dead is moved, and small
-packs are joined, some at a time. A dry run does the same in a transaction that is rolled back and reads whatever would
-be moved, so it says to the byte what would go.
+to be named. First goes what is wholly dead, for that needs no room, but to copy what the mirror lacks; then what lives
+beside the dead is moved, and small packs are joined, some at a time. A dry run does the same in a transaction that is
+rolled back and reads whatever would be moved, so it says to the byte what would go.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def collect(store: BlobStore, tenant_id: str, *, grace: timedelta, dry_run: bool
 
     Raises:
         Conflict: Somebody moved the same packs at the same moment; nothing is lost, collect again. Exhausted: There is
-        no room for what has to be moved; what is wholly dead went.
+        no room for what has to be moved; what is wholly dead went, unless there was none to copy what the mirror lacks.
     """
     cutoff = now() - grace
     if dry_run:
